@@ -1,0 +1,74 @@
+import { RelistenError } from '../errors.ts';
+
+/*
+ * Linux's numbers, from include/uapi. Those that differ between architectures come from arch(); the socket constants of
+ * asm-generic/socket.h are the same on x64 and arm64.
+ */
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+
+export const SOCK_STREAM = 1;
+export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const IPPROTO_TCP = 6;
+export const IPPROTO_IPV6 = 41;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
+export const SO_ERROR = 4;
+export const SO_REUSEPORT = 15;
+export const SO_PEERCRED = 17;
+export const SO_ACCEPTCONN = 30;
+export const SO_PROTOCOL = 38;
+export const SO_DOMAIN = 39;
+export const IPV6_V6ONLY = 26;
+
+export const MSG_CTRUNC = 0x8;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+export const SCM_RIGHTS = 1;
+
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+export const FD_CLOEXEC = 1;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+interface ArchNumbers {
+  SYS_seccomp: number;
+  SYS_pidfd_send_signal: number;
+  SYS_pidfd_open: number;
+  SYS_pidfd_getfd: number;
+  SYS_bind: number;
+  SYS_listen: number;
+  /** What seccomp calls the architecture (include/uapi/linux/audit.h). */
+  AUDIT_ARCH: number;
+}
+
+const PIDFD = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_pidfd_getfd: 438 };
+const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
+  x64: { ...PIDFD, SYS_seccomp: 317, SYS_bind: 49, SYS_listen: 50, AUDIT_ARCH: 0xc000003e },
+  arm64: { ...PIDFD, SYS_seccomp: 277, SYS_bind: 200, SYS_listen: 201, AUDIT_ARCH: 0xc00000b7 },
+};
+
+/** Numbers of the architecture that this process runs on. */
+export function arch(): ArchNumbers {
+  const numbers = ARCHS[process.arch];
+  if (numbers) return numbers;
+  throw new RelistenError(`No system call numbers for ${process.arch}: relisten knows those of x64 and arm64`, {
+    code: 'ERR_NO_FFI',
+    op: 'load',
+  });
+}
