@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { call } from './libc.ts';
+
+/*
+ * prctl(2) and waitid(2): what a supervisor must do about processes that Node has no words for.
+ */
+
+const PR_SET_CHILD_SUBREAPER = 36;
+const PR_SET_NO_NEW_PRIVS = 38;
+
+/** Orphans below us become our children, so that we reap them and may still read them (prctl(2), Linux 3.4). */
+export function becomeSubreaper(): void {
+  call('prctl', [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0], 'PR_SET_CHILD_SUBREAPER, 1');
+}
+
+/** No program that this thread runs gains privileges by setuid or file capabilities, for good (Linux 3.5). */
+export function setNoNewPrivileges(): void {
+  call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], 'PR_SET_NO_NEW_PRIVS, 1');
+}
+
+const P_ALL = 0;
+const P_PID = 1;
+const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const CLD_EXITED = 1;
+/** sizeof(siginfo_t); on 64-bit systems si_pid is at 16 and si_status at 24. */
+const SIGINFO_BYTES = 128;
+
+/** How a child ended. */
+export interface Exit {
+  pid: number;
+  /** Exit code, or null when a signal ended it. */
+  code: number | null;
+  /** Number of the signal that ended it, or null. */
+  signal: number | null;
+}
+
+/** Looks for a child that has ended, without reaping it; undefined when there is none. */
+export function peekExit(pid?: number): Exit | undefined {
+  return waitFor(pid, WNOHANG | WEXITED | WNOWAIT);
+}
+
+/** Reaps a child that has ended; undefined when it has not, or is not ours. */
+export function reap(pid: number): Exit | undefined {
+  return waitFor(pid, WNOHANG | WEXITED);
+}
+
+function waitFor(pid: number | undefined, options: number): Exit | undefined {
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  try {
+    call('waitid', [pid === undefined ? P_ALL : P_PID, pid ?? 0, info, options]);
+  } catch {
+    return undefined; // ECHILD: nobody to wait for
+  }
+  const ended = info.readInt32LE(16);
+  if (ended === 0) return undefined;
+  const status = info.readInt32LE(24);
+  const exited = info.readInt32LE(8) === CLD_EXITED;
+  return { pid: ended, code: exited ? status : null, signal: exited ? null : status & 0x7f };
+}
+
+/** Fields 4 to 6 of /proc/PID/stat (proc_pid_stat(5)): parent, process group and session; undefined when it is gone. */
+export function processIds(pid: number): { ppid: number; pgid: number; sid: number } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The command in parentheses may itself contain spaces and parentheses.
+    const [, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
+  } catch {
+    return undefined;
+  }
+}

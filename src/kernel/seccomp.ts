@@ -1,0 +1,195 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { arch } from './constants.ts';
+import { codeOf } from './errno.ts';
+import { addressOf, call } from './libc.ts';
+import { setNoNewPrivileges } from './process.ts';
+
+/*
+ * seccomp(2) and seccomp_unotify(2): bind(2) and listen(2) of a thread and of everything it spawns are answered by
+ * whoever reads the notification descriptor; every other system call passes untouched.
+ */
+
+const SECCOMP_SET_MODE_FILTER = 1;
+const SECCOMP_GET_NOTIF_SIZES = 3;
+const FLAG_NEW_LISTENER = 1 << 3;
+/** Linux 5.19: once we have read a notification, only a fatal signal interrupts the target's call. */
+const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
+const RET_USER_NOTIF = 0x7fc00000;
+const RET_ALLOW = 0x7fff0000;
+
+const IOCTL_RECV = 0xc0502100;
+const IOCTL_SEND = 0xc0182101;
+const IOCTL_ID_VALID = 0x40082102;
+const IOCTL_ADDFD = 0x40182103;
+const ADDFD_FLAG_SETFD = 1;
+const RESP_FLAG_CONTINUE = 1;
+/** sizeof(struct seccomp_notif), which the ioctl's number carries. */
+const NOTIF_BYTES = 80;
+
+/**
+ * The filter as classic BPF over struct seccomp_data: another architecture (32-bit programs) passes unfiltered, and x32
+ * calls carry a bit that makes their numbers unequal.
+ */
+function filter(): Buffer {
+  const { AUDIT_ARCH, SYS_bind, SYS_listen } = arch();
+  const LOAD = 0x20;
+  const JUMP_IF_EQUAL = 0x15;
+  const RETURN = 0x06;
+  const program: [code: number, ifTrue: number, ifFalse: number, k: number][] = [
+    [LOAD, 0, 0, 4],
+    [JUMP_IF_EQUAL, 0, 3, AUDIT_ARCH],
+    [LOAD, 0, 0, 0],
+    [JUMP_IF_EQUAL, 2, 0, SYS_bind],
+    [JUMP_IF_EQUAL, 1, 0, SYS_listen],
+    [RETURN, 0, 0, RET_ALLOW],
+    [RETURN, 0, 0, RET_USER_NOTIF],
+  ];
+  const bytes = Buffer.alloc(program.length * 8);
+  program.forEach(([code, ifTrue, ifFalse, k], index) => {
+    bytes.writeUInt16LE(code, index * 8);
+    bytes.writeUInt8(ifTrue, index * 8 + 2);
+    bytes.writeUInt8(ifFalse, index * 8 + 3);
+    bytes.writeUInt32LE(k >>> 0, index * 8 + 4);
+  });
+  return bytes;
+}
+
+/**
+ * Puts the calling thread, and all that it will spawn, under the filter, for good. Without CAP_SYS_ADMIN this needs
+ * no_new_privs, which is then set: setuid programs below do not gain privileges.
+ *
+ * @returns the notification descriptor (CLOEXEC, the caller's), and whether no_new_privs was needed
+ * @throws KernelError ENOSYS or EINVAL where the kernel cannot (Linux 5.9 has all that we use), EBUSY under another
+ * listening filter
+ */
+export function installFilter(): { notifyFd: number; noNewPrivileges: boolean } {
+  const instructions = filter();
+  const program = Buffer.alloc(16);
+  program.writeUInt16LE(instructions.length / 8, 0);
+  program.writeBigUInt64LE(addressOf(instructions), 8);
+  const install = (flags: number) =>
+    call('seccomp', [arch().SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program], 'SECCOMP_SET_MODE_FILTER');
+  const installBest = () => {
+    try {
+      return install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV);
+    } catch (error) {
+      if (codeOf(error) !== 'EINVAL') throw error;
+      return install(FLAG_NEW_LISTENER);
+    }
+  };
+  try {
+    return { notifyFd: installBest(), noNewPrivileges: false };
+  } catch (error) {
+    if (codeOf(error) !== 'EACCES') throw error;
+  }
+  setNoNewPrivileges();
+  return { notifyFd: installBest(), noNewPrivileges: true };
+}
+
+/** Why seccomp user notification is not to be had here; undefined where it is. Installs nothing. */
+export function whyNoInterception(): string | undefined {
+  try {
+    call('seccomp', [arch().SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, Buffer.alloc(6)], 'SECCOMP_GET_NOTIF_SIZES');
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1').split('.').map(Number.parseFloat);
+  if (major > 5 || (major === 5 && minor >= 9)) return undefined;
+  return `Linux ${major}.${minor} cannot put a descriptor into another process (SECCOMP_IOCTL_NOTIF_ADDFD, Linux 5.9)`;
+}
+
+/** A bind(2) or listen(2) that waits for our answer. */
+export interface Notification {
+  id: bigint;
+  /** The calling thread's id. */
+  tid: number;
+  call: 'bind' | 'listen';
+  args: [bigint, bigint, bigint];
+}
+
+/** Reads one notification; undefined when its caller was killed meanwhile. Call it only after POLLIN: it blocks. */
+export function receive(notifyFd: number): Notification | undefined {
+  const bytes = Buffer.alloc(NOTIF_BYTES);
+  try {
+    call('ioctl', [notifyFd, IOCTL_RECV, bytes], `${notifyFd}, SECCOMP_IOCTL_NOTIF_RECV`);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  return {
+    id: bytes.readBigUInt64LE(0),
+    tid: bytes.readUInt32LE(8),
+    call: bytes.readInt32LE(16) === arch().SYS_bind ? 'bind' : 'listen',
+    args: [bytes.readBigUInt64LE(32), bytes.readBigUInt64LE(40), bytes.readBigUInt64LE(48)],
+  };
+}
+
+/** Whether the caller still waits: check after reading its memory, or the pid may mean another process by then. */
+export function isWaiting(notifyFd: number, id: bigint): boolean {
+  try {
+    call('ioctl', [notifyFd, IOCTL_ID_VALID, BigUint64Array.of(id)]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Lets the call happen as if nobody had looked. */
+export function respondContinue(notifyFd: number, id: bigint): void {
+  respond(notifyFd, id, 0, RESP_FLAG_CONTINUE);
+}
+
+/** Answers the call in the kernel's place: 0, or a positive errno. */
+export function respondResult(notifyFd: number, id: bigint, errno: number): void {
+  respond(notifyFd, id, -errno, 0);
+}
+
+function respond(notifyFd: number, id: bigint, error: number, flags: number): void {
+  const bytes = Buffer.alloc(24);
+  bytes.writeBigUInt64LE(id, 0);
+  bytes.writeInt32LE(error, 16);
+  bytes.writeUInt32LE(flags, 20);
+  try {
+    call('ioctl', [notifyFd, IOCTL_SEND, bytes], `${notifyFd}, SECCOMP_IOCTL_NOTIF_SEND`);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error; // the caller was killed: nobody to answer
+  }
+}
+
+/**
+ * Replaces the descriptor `targetFd` of the waiting caller by a duplicate of our `fd` (Linux 5.9), closing what it was.
+ *
+ * @param cloexec whether the caller's new descriptor is closed by its execve(2)
+ */
+export function replaceFd(notifyFd: number, id: bigint, fd: number, targetFd: number, cloexec: boolean): void {
+  const bytes = Buffer.alloc(24);
+  bytes.writeBigUInt64LE(id, 0);
+  bytes.writeUInt32LE(ADDFD_FLAG_SETFD, 8);
+  bytes.writeUInt32LE(fd, 12);
+  bytes.writeUInt32LE(targetFd, 16);
+  bytes.writeUInt32LE(cloexec ? 0o2000000 : 0, 20);
+  call('ioctl', [notifyFd, IOCTL_ADDFD, bytes], `${notifyFd}, SECCOMP_IOCTL_NOTIF_ADDFD`);
+}
+
+/** Bytes of the caller's memory (proc_pid_mem(5)); needs the right to ptrace it. */
+export function readMemory(tid: number, address: bigint, length: number): Buffer {
+  const fd = openSync(`/proc/${tid}/mem`, 'r');
+  try {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, readSync(fd, bytes, 0, length, address));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Flags of another process's open descriptor, in octal there (proc_pid_fdinfo(5)). */
+export function isTargetFdCloexec(tid: number, fd: number): boolean {
+  const match = /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/${tid}/fdinfo/${fd}`, 'latin1'));
+  return (Number.parseInt(match?.[1] ?? '0', 8) & 0o2000000) !== 0;
+}
+
+/** The process that a thread belongs to: pidfd_open(2) wants the thread group's leader. */
+export function threadGroup(tid: number): number {
+  const match = /^Tgid:\s+(\d+)/m.exec(readFileSync(`/proc/${tid}/status`, 'latin1'));
+  return Number(match?.[1] ?? tid);
+}
