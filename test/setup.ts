@@ -1,0 +1,64 @@
+import { mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, expect } from 'vitest';
+import { commandOf, leftFiles, markedProcesses } from '../scripts/leftovers.js';
+
+/*
+ * Runs in the process of every test file, before it. Gives it a temporary folder of its own and a mark in the environment
+ * that its children inherit; when the file is done, fails it for every fd, process and file that it left.
+ */
+
+const base = tmpdir();
+const folder = realpathSync(mkdtempSync(join(base, 'rl-')));
+const runtime = realpathSync(mkdtempSync(join(base, 'rl-')));
+const mark = `${process.pid}-${Date.now()}`;
+process.env.TMPDIR = folder;
+process.env.XDG_RUNTIME_DIR = runtime;
+process.env.RELISTEN_TEST_FILE = mark;
+
+// libuv makes its signal pipe at first use and keeps it.
+const ignore = () => undefined;
+process.on('SIGWINCH', ignore);
+process.off('SIGWINCH', ignore);
+const before = openFds();
+
+/** How long what was closed may take to be gone: kept-alive sockets of Node's fetch() live 4 s. */
+const SETTLE_MS = 6_000;
+
+afterAll(async () => {
+  const deadline = performance.now() + SETTLE_MS;
+  let left = leftovers();
+  while (left.length > 0 && performance.now() < deadline) {
+    await delay(20);
+    left = leftovers();
+  }
+  for (const pid of markedProcesses(`RELISTEN_TEST_FILE=${mark}`)) process.kill(pid, 'SIGKILL');
+  for (const path of [folder, runtime]) rmSync(path, { recursive: true, force: true });
+  expect(left, 'what the tests of this file left behind').toEqual([]);
+});
+
+function leftovers(): string[] {
+  const fds = [...openFds()].filter(([fd, target]) => before.get(fd) !== target);
+  return [
+    ...fds.map(([fd, target]) => `fd ${fd} (${target})`),
+    ...markedProcesses(`RELISTEN_TEST_FILE=${mark}`).map(pid => `process ${pid} (${commandOf(pid)})`),
+    ...leftFiles(folder),
+  ];
+}
+
+/** Number → what it is (proc(5)). The event loop's own, made at first use and kept, do not count. */
+function openFds(): Map<string, string> {
+  const fds = new Map<string, string>();
+  if (process.platform !== 'linux') return fds;
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      if (!/^anon_inode:(\[eventpoll\]|inotify|\[io_uring\])|^\/dev\/|^\/proc\//.test(target)) fds.set(fd, target);
+    } catch {
+      // It was the one that read the folder.
+    }
+  }
+  return fds;
+}
