@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { exitCodeOf, reportError } from './report.ts';
+
+type Add = (program: Command) => void;
+
+/**
+ * The commands, in the order in which `--help` lists them. Each is imported only when it is asked for, so that
+ * `relisten run` starts without the weight of the others.
+ */
+const COMMANDS: Record<string, () => Promise<Add>> = {};
+
+const EXIT_CODES = `
+Exit codes:
+  0    it is done, or the answer is yes
+  1    it failed, or the answer is no
+  2    the command line cannot be used
+  126  the command to run cannot be executed, 127 it does not exist (run, take)
+
+NO_COLOR is respected. Data goes to stdout, everything else to stderr.
+Run relisten <command> --help for options and examples.`;
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The one command that the first argument names; all of them where it names none, for `--help` and "did you mean". */
+async function load(name: string | undefined): Promise<Add[]> {
+  if (name === '--version' || name === '-V') return [];
+  const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  return one ? [await one()] : Promise.all(Object.values(COMMANDS).map(load => load()));
+}
+
+async function main(args: string[]): Promise<void> {
+  const program = new Command('relisten')
+    .description('Restart any TCP server, now, on the same port, and let no client notice.')
+    .usage('<command> [options]')
+    .version(version(), '-V, --version', 'print the version')
+    // Options after a command's own arguments belong to the program that it runs.
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(relisten --help says what there is)')
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride();
+  for (const add of await load(args[0])) add(program);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  await program.parseAsync(args, { from: 'user' });
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  // commander has printed its own: help and version end with 0, what it could not parse is a usage error.
+  if (!(error instanceof CommanderError)) reportError(error);
+  process.exitCode = exitCodeOf(error);
+}

@@ -1,0 +1,70 @@
+import { styleText } from 'node:util';
+import { CommanderError } from 'commander';
+import { RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
+
+/*
+ * How the commands speak: data on stdout, talk on stderr, colours where the stream is a terminal that wants them
+ * (NO_COLOR, FORCE_COLOR and isTTY, through styleText).
+ */
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Text in a colour, where stdout shows colours. */
+export function onStdout(style: Style, text: string): string {
+  return styleText(style, text, { stream: process.stdout });
+}
+
+/** Text in a colour, where stderr shows colours. */
+export function onStderr(style: Style, text: string): string {
+  return styleText(style, text, { stream: process.stderr });
+}
+
+/** A line of data. A reader that went away (`relisten why 3000 | head -1`) is no error. */
+export function print(line: string): void {
+  if (process.stdout.listenerCount('error', endQuietly) === 0) process.stdout.on('error', endQuietly);
+  process.stdout.write(`${line}\n`);
+}
+
+/** A line for the person who watches. */
+export function talk(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function endQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(process.exitCode ?? 0);
+}
+
+/** Says what went wrong: one line and the advice for what relisten foresaw, the stack for what it did not. */
+export function reportError(error: unknown): void {
+  const label = onStderr('red', 'relisten:');
+  if (!(error instanceof RelistenError)) {
+    talk(`${label} unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
+    return;
+  }
+  talk(`${label} ${error.message}`);
+  for (const line of error.report?.advice ?? []) talk(`  ${line}`);
+}
+
+/** Exit codes of errors that are not a plain failure: usage errors, and what shells answer for commands they cannot run. */
+const EXIT_CODES: Record<string, number> = {
+  ERR_INVALID_ARG_VALUE: 2,
+  ERR_COMMAND_NOT_EXECUTABLE: 126,
+  ERR_COMMAND_NOT_FOUND: 127,
+};
+
+/**
+ * The exit code that an error deserves.
+ *
+ * | error | code |
+ * |---|---|
+ * | commander's help and version | 0 |
+ * | commander's usage errors, invalid arguments | 2 |
+ * | a command that cannot be executed, or found | 126, 127 |
+ * | everything else | 1 |
+ */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  return EXIT_CODES[codeOf(error) ?? ''] ?? 1;
+}
