@@ -1,0 +1,187 @@
+import { opendirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { uptime } from 'node:os';
+import type { ProcessFacts } from '../inspection.ts';
+
+/*
+ * Processes as /proc shows them (proc(5)). Everything here reads and nothing throws for a process that has gone, or that
+ * the caller may not look into: it is then as if it were not there.
+ */
+
+/** A process with more descriptors than this is read last, after its first few. */
+const MANY_FDS = 512;
+const FIRST_FDS = 64;
+
+/**
+ * Which processes have these sockets open: pids by inode. Reads /proc/PID/fd of every process that the caller may look
+ * into (proc_pid_fd(5)), about 0.1 ms each, so that every holder of a socket is found: workers that inherited it, too.
+ * Of processes with very many descriptors only the first are read, unless an inode is still missing after all others.
+ */
+export function ownersOf(inodes: ReadonlySet<number>): Map<number, number[]> {
+  const owners = new Map<number, number[]>();
+  if (inodes.size === 0) return owners;
+  const crowded: number[] = [];
+  for (const pid of pids()) {
+    const many = countFds(pid) > MANY_FDS;
+    if (many) crowded.push(pid);
+    collect(pid, many ? firstFds(pid) : allFds(pid), inodes, owners);
+  }
+  for (const pid of crowded) {
+    if (owners.size === inodes.size) break;
+    collect(pid, allFds(pid), inodes, owners);
+  }
+  return owners;
+}
+
+/** Every process, by number. */
+export function pids(): number[] {
+  return list('/proc')
+    .map(Number)
+    .filter(pid => pid > 0);
+}
+
+/** From Linux 6.2 on, else 0. */
+function countFds(pid: number): number {
+  try {
+    return statSync(`/proc/${pid}/fd`).size;
+  } catch {
+    return 0;
+  }
+}
+
+function allFds(pid: number): string[] {
+  return list(`/proc/${pid}/fd`);
+}
+
+function firstFds(pid: number): string[] {
+  try {
+    const directory = opendirSync(`/proc/${pid}/fd`, { bufferSize: FIRST_FDS });
+    try {
+      return Array.from({ length: FIRST_FDS }, () => directory.readSync()?.name ?? '').filter(name => name !== '');
+    } finally {
+      directory.closeSync();
+    }
+  } catch {
+    return [];
+  }
+}
+
+function collect(pid: number, fds: string[], inodes: ReadonlySet<number>, owners: Map<number, number[]>): void {
+  for (const fd of fds) {
+    const inode = socketInode(pid, fd);
+    if (inode === undefined || !inodes.has(inode)) continue;
+    const holders = owners.get(inode);
+    if (!holders) owners.set(inode, [pid]);
+    else if (!holders.includes(pid)) holders.push(pid);
+  }
+}
+
+/** Inode of the socket that a process has under this descriptor; undefined where it is no socket, or not to be seen. */
+export function socketInode(pid: number | 'self', fd: number | string): number | undefined {
+  try {
+    const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+    return target.startsWith('socket:[') ? Number(target.slice(8, -1)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who and what a process is; undefined when it is gone. */
+export function processFacts(pid: number): ProcessFacts | undefined {
+  const status = read(`/proc/${pid}/status`);
+  const ticks = startTicks(pid);
+  if (status === undefined || ticks === undefined) return undefined;
+  const argv = argvOf(pid);
+  // Real, effective, saved, file system (proc_pid_status(5)): what the kernel compares is the effective one.
+  const uid = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  const ppid = Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  const facts: ProcessFacts = {
+    pid,
+    command: formatCommand(argv) || `[${/^Name:\s+(.*)$/m.exec(status)?.[1] ?? 'unknown'}]`,
+    argv,
+    uid,
+    user: userNames().get(uid) ?? String(uid),
+    ppid,
+    startedAt: Math.round(Date.now() - uptime() * 1000 + ticks * MS_PER_TICK),
+  };
+  const cwd = workingDirectory(pid);
+  if (cwd !== undefined) facts.cwd = cwd;
+  const parent = ppid > 1 ? formatCommand(argvOf(ppid)) : '';
+  if (parent !== '') facts.parent = parent;
+  return facts;
+}
+
+/** starttime counts in USER_HZ, which is 100 on every architecture that Node runs on (time(7)). */
+const MS_PER_TICK = 10;
+
+/**
+ * When a process started, in clock ticks since boot: field 22 of /proc/PID/stat (proc_pid_stat(5)). Together with the
+ * pid it names a process for good, as pids are used again. Undefined when it is gone.
+ */
+export function startTicks(pid: number): number | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  // The command in parentheses may itself contain spaces and parentheses; what follows is field 3.
+  const ticks = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[22 - 3];
+  return ticks === undefined ? undefined : Number(ticks);
+}
+
+/** The process that a thread belongs to (Tgid, proc_pid_status(5)); a process's own pid for its main thread. */
+export function threadGroup(tid: number): number | undefined {
+  const tgid = /^Tgid:\s+(\d+)/m.exec(read(`/proc/${tid}/status`) ?? '')?.[1];
+  return tgid === undefined ? undefined : Number(tgid);
+}
+
+/** Empty for a kernel thread, a zombie, and a process that is gone. */
+function argvOf(pid: number): string[] {
+  const text = read(`/proc/${pid}/cmdline`) ?? '';
+  // A program that rewrites its title (nginx, postgres) may leave NUL bytes or spaces at the end.
+  const trimmed = text.replace(/[\0 ]+$/, '');
+  return trimmed === '' ? [] : trimmed.split('\0');
+}
+
+/** The command line as a shell would take it; a title that a program gave itself is left alone. */
+export function formatCommand(argv: readonly string[]): string {
+  if (argv.length <= 1) return argv[0] ?? '';
+  return argv.map(word => (/^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+}
+
+function workingDirectory(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return undefined;
+  }
+}
+
+let names: Map<number, string> | undefined;
+
+/** User names of /etc/passwd (passwd(5)), read once. */
+function userNames(): Map<number, string> {
+  names ??= parsePasswd(read('/etc/passwd') ?? '');
+  return names;
+}
+
+/** User names by uid; the first of several stands. */
+export function parsePasswd(text: string): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const line of text.split('\n')) {
+    const [name, , uid] = line.split(':');
+    if (name && uid && /^\d+$/.test(uid) && !found.has(Number(uid))) found.set(Number(uid), name);
+  }
+  return found;
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
