@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -34,7 +34,7 @@ afterAll(async () => {
     await delay(20);
     left = leftovers();
   }
-  for (const pid of markedProcesses(`RELISTEN_TEST_FILE=${mark}`)) process.kill(pid, 'SIGKILL');
+  for (const pid of leftPids()) process.kill(pid, 'SIGKILL');
   for (const path of [folder, runtime]) rmSync(path, { recursive: true, force: true });
   expect(left, 'what the tests of this file left behind').toEqual([]);
 });
@@ -43,9 +43,25 @@ function leftovers(): string[] {
   const fds = [...openFds()].filter(([fd, target]) => before.get(fd) !== target);
   return [
     ...fds.map(([fd, target]) => `fd ${fd} (${target})`),
-    ...markedProcesses(`RELISTEN_TEST_FILE=${mark}`).map(pid => `process ${pid} (${commandOf(pid)})`),
+    ...leftPids().map(pid => `process ${pid} (${commandOf(pid)})`),
     ...leftFiles(folder),
   ];
+}
+
+/** Descendants that kept the mark, wherever they are now, and children that were started with an environment of their own. */
+function leftPids(): number[] {
+  return [...new Set([...markedProcesses(`RELISTEN_TEST_FILE=${mark}`), ...children()])];
+}
+
+function children(): number[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc/self/task').flatMap(thread => {
+    try {
+      return readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Number → what it is (proc(5)). The event loop's own, made at first use and kept, do not count. */
