@@ -34,7 +34,7 @@ afterAll(async () => {
     await delay(20);
     left = leftovers();
   }
-  for (const pid of leftPids()) process.kill(pid, 'SIGKILL');
+  for (const pid of leftPids()) kill(pid);
   for (const path of [folder, runtime]) rmSync(path, { recursive: true, force: true });
   expect(left, 'what the tests of this file left behind').toEqual([]);
 });
@@ -46,6 +46,14 @@ function leftovers(): string[] {
     ...leftPids().map(pid => `process ${pid} (${commandOf(pid)})`),
     ...leftFiles(folder),
   ];
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
 }
 
 /** Descendants that kept the mark, wherever they are now, and children that were started with an environment of their own. */
