@@ -16,6 +16,7 @@ const CHECKS = {
   'paths, hosts and marks': ['node', 'scripts/check-text.js'],
   'unused code and dependencies': ['knip'],
   'package shape': ['publint', '--strict'],
+  'links of the documentation': ['typedoc', '--emit', 'none'],
   'types of the package': ['attw', '--pack', '.', '--profile', 'esm-only'],
 };
 
