@@ -7,12 +7,11 @@ import { call } from './libc.ts';
  * Requests to the kernel over netlink(7): one socket a request, so that no answer is left behind for the next one.
  */
 
-/** One message, as it came: the header's fields and the bytes after it (netlink(7), "struct nlmsghdr"). */
-export interface NetlinkMessage {
-  type: number;
-  flags: number;
-  payload: Buffer;
-}
+/**
+ * Is given one message: the header's fields (netlink(7), "struct nlmsghdr") and where its payload is in the datagram.
+ * No objects and no slices, as a dump may bring 100,000 of them.
+ */
+export type MessageVisitor = (type: number, flags: number, bytes: Buffer, start: number, end: number) => void;
 
 const HEADER_BYTES = 16;
 const NLMSG_ERROR = 2;
@@ -31,9 +30,9 @@ const RESTARTS = 3;
 const BATCH_BYTES = 65536;
 
 /**
- * Asks for a table and gives each message of it to `each`. The payload is valid during the call only.
- * A table that changed while it was read (NLM_F_DUMP_INTR) is asked for again, up to three times; the last answer
- * stands. `restart` is called before each repetition.
+ * Asks for a table and gives the payload of each message of it to `each`: the bytes from `start` to `end`, which are the
+ * receiver's to keep. A table that changed while it was read (NLM_F_DUMP_INTR) is asked for again, up to three times; the
+ * last answer stands. `restart` is called before each repetition.
  *
  * @throws KernelError
  */
@@ -41,7 +40,7 @@ export function dump(
   protocol: number,
   type: number,
   request: Buffer,
-  each: (message: NetlinkMessage) => void,
+  each: (bytes: Buffer, start: number, end: number) => void,
   restart: () => void = () => {},
 ): void {
   for (let attempt = 0; ; attempt++) {
@@ -55,17 +54,18 @@ export function dump(
 }
 
 /** Reads until NLMSG_DONE; says whether the table changed meanwhile. */
-function receiveDump(fd: number, each: (message: NetlinkMessage) => void): boolean {
+function receiveDump(fd: number, each: (bytes: Buffer, start: number, end: number) => void): boolean {
   let interrupted = false;
-  for (;;) {
-    for (const message of receive(fd)) {
-      if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
-      const status = statusOf(message);
-      if (status === undefined) each(message);
-      else if (status < 0) throw new KernelError('netlink', -status, 'dump');
-      else return interrupted;
-    }
+  let status: number | undefined;
+  while (status === undefined) {
+    eachMessage(receive(fd), (type, flags, bytes, start, end) => {
+      if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+      if (type === NLMSG_ERROR || type === NLMSG_DONE) status = end - start >= 4 ? bytes.readInt32LE(start) : 0;
+      else each(bytes, start, end);
+    });
   }
+  if (status < 0) throw new KernelError('netlink', -status, 'dump');
+  return interrupted;
 }
 
 /**
@@ -92,13 +92,14 @@ export function submit(protocol: number, type: number, requests: Buffer[]): numb
 
 /** Reads errors, whose payload repeats the header that they answer, until that of request number `last` has come. */
 function receiveAnswers(fd: number, last: number, answers: number[]): void {
-  for (;;) {
-    for (const message of receive(fd)) {
-      if (message.type !== NLMSG_ERROR || message.payload.length < 4 + HEADER_BYTES) continue;
-      const sequence = message.payload.readUInt32LE(4 + 8);
-      answers[sequence] = -message.payload.readInt32LE(0);
-      if (sequence === last) return;
-    }
+  let done = false;
+  while (!done) {
+    eachMessage(receive(fd), (type, _flags, bytes, start, end) => {
+      if (type !== NLMSG_ERROR || end - start < 4 + HEADER_BYTES) return;
+      const sequence = bytes.readUInt32LE(start + 4 + 8);
+      answers[sequence] = -bytes.readInt32LE(start);
+      if (sequence === last) done = true;
+    });
   }
 }
 
@@ -124,13 +125,15 @@ function send(fd: number, bytes: Buffer): void {
   call('send', [fd, bytes, bytes.length, C.MSG_NOSIGNAL], `${fd}, ${bytes.length} bytes`);
 }
 
+const EMSGSIZE = 90;
 const received = Buffer.alloc(RECEIVE_BYTES);
 
-function receive(fd: number): Generator<NetlinkMessage> {
+/** A datagram, as long as it is, in memory of its own. */
+function receive(fd: number): Buffer {
   // With MSG_TRUNC the answer is the real length, even of a datagram that was cut (recv(2)).
   const length = call('recv', [fd, received, received.length, C.MSG_TRUNC], `${fd}`);
-  if (length > received.length) throw new KernelError('recv', 90, `${fd}: ${length} bytes`);
-  return decodeMessages(received.subarray(0, length));
+  if (length > received.length) throw new KernelError('recv', EMSGSIZE, `${fd}: ${length} bytes`);
+  return Buffer.from(received.subarray(0, length));
 }
 
 /** A message with its header, padded to four bytes. */
@@ -144,25 +147,16 @@ export function encodeMessage(type: number, flags: number, sequence: number, pay
   return bytes;
 }
 
-/** The messages in one datagram. Stops at the first whose length cannot be true. */
-export function* decodeMessages(bytes: Buffer): Generator<NetlinkMessage> {
+/** Visits the messages in one datagram. Stops at the first whose length cannot be true. */
+export function eachMessage(bytes: Buffer, visit: MessageVisitor): void {
   let offset = 0;
   while (offset + HEADER_BYTES <= bytes.length) {
     const length = bytes.readUInt32LE(offset);
-    if (length < HEADER_BYTES || offset + length > bytes.length) return;
-    yield {
-      type: bytes.readUInt16LE(offset + 4),
-      flags: bytes.readUInt16LE(offset + 6),
-      payload: bytes.subarray(offset + HEADER_BYTES, offset + length),
-    };
+    const end = offset + length;
+    if (length < HEADER_BYTES || end > bytes.length) return;
+    visit(bytes.readUInt16LE(offset + 4), bytes.readUInt16LE(offset + 6), bytes, offset + HEADER_BYTES, end);
     offset += align(length);
   }
-}
-
-/** What ends a dump: 0, or a negative errno; undefined for a message that is part of it. */
-export function statusOf(message: NetlinkMessage): number | undefined {
-  if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) return undefined;
-  return message.payload.length >= 4 ? message.payload.readInt32LE(0) : 0;
 }
 
 /** The attributes after a message's fixed part, by type (netlink(7), RTA_ALIGN; the top two bits are flags). */

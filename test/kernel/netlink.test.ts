@@ -2,13 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import {
   decodeAttributes,
-  decodeMessages,
   dump,
+  eachMessage,
   encodeAttribute,
   encodeMessage,
-  statusOf,
   submit,
 } from '../../src/kernel/netlink.ts';
+
+function messagesOf(datagram: Buffer): { type: number; flags: number; payload: Buffer }[] {
+  const messages: { type: number; flags: number; payload: Buffer }[] = [];
+  eachMessage(datagram, (type, flags, bytes, start, end) => {
+    messages.push({ type, flags, payload: bytes.subarray(start, end) });
+  });
+  return messages;
+}
 
 test('messages survive being encoded and decoded, padding left out', () => {
   const datagram = Buffer.concat([
@@ -16,10 +23,10 @@ test('messages survive being encoded and decoded, padding left out', () => {
     encodeMessage(3, 2, 7, Buffer.alloc(4)),
   ]);
   expect(datagram.length % 4).toBe(0);
-  const [first, second, ...none] = [...decodeMessages(datagram)];
-  expect(first).toEqual({ type: 20, flags: 2, payload: Buffer.from('abcde') });
-  expect(second && statusOf(second)).toBe(0);
-  expect(none).toEqual([]);
+  expect(messagesOf(datagram)).toEqual([
+    { type: 20, flags: 2, payload: Buffer.from('abcde') },
+    { type: 3, flags: 2, payload: Buffer.alloc(4) },
+  ]);
 });
 
 test('attributes survive being encoded and decoded', () => {
@@ -32,22 +39,13 @@ test('attributes survive being encoded and decoded', () => {
   );
 });
 
-test('an error message carries its errno, a part of a dump carries none', () => {
-  const payload = Buffer.alloc(4);
-  payload.writeInt32LE(-2);
-  expect(statusOf({ type: 2, flags: 0, payload })).toBe(-2);
-  expect(statusOf({ type: 20, flags: 0, payload })).toBeUndefined();
-  expect(statusOf({ type: 3, flags: 0, payload: Buffer.alloc(0) })).toBe(0);
-});
-
 test('no bytes make the decoders throw, loop, or read past the end', () => {
   for (let round = 0; round < 20_000; round++) {
     const bytes = randomBytes(Math.floor(Math.random() * 96));
     // Half of them with a length that looks right, so that the fuzzing gets past the first check.
     if (round % 2 === 0 && bytes.length >= 16) bytes.writeUInt32LE(16 + Math.floor(Math.random() * 90), 0);
-    for (const message of decodeMessages(bytes)) {
+    for (const message of messagesOf(bytes)) {
       expect(message.payload.length).toBeLessThanOrEqual(bytes.length - 16);
-      statusOf(message);
       for (const value of decodeAttributes(message.payload).values()) expect(value.length).toBeLessThan(bytes.length);
     }
     decodeAttributes(bytes);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { fstatSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { SocketState } from '../../src/inspection.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { readTcpTable } from '../../src/kernel/proc-net.ts';
 import { DiagSocket, destroySocket, destroySockets, dumpTcp, hasSockDiag } from '../../src/kernel/sock-diag.ts';
@@ -70,6 +71,20 @@ test('the ports narrow the dump to one end of one connection', () => {
   expect(none).toEqual([]);
 });
 
+test('the states narrow the dump', () => {
+  const made = keep(listener());
+  const ends = connection(made);
+  open.push(ends.server, ends.client);
+  const { port } = keep(boundSocket());
+  const states = (localPort: number, ...wanted: SocketState[]) =>
+    dumpTcp({ localPort, states: wanted }).map(({ state }) => state);
+  expect(states(made.port, 'LISTEN')).toEqual(['LISTEN']);
+  expect(states(made.port, 'ESTABLISHED')).toEqual(['ESTABLISHED']);
+  expect(states(made.port, 'LISTEN', 'ESTABLISHED').sort()).toEqual(['ESTABLISHED', 'LISTEN']);
+  expect(states(port, 'CLOSE')).toEqual(['CLOSE']);
+  expect(states(port, 'LISTEN', 'ESTABLISHED', 'TIME_WAIT')).toEqual([]);
+});
+
 test('the states of closing are told apart, and those with a timer say how long they have', async () => {
   const made = keep(listener());
   const half = connection(made);
@@ -136,7 +151,7 @@ test('no payload makes a socket that cannot be read', () => {
   for (let round = 0; round < 5000; round++) {
     const payload = randomBytes(72 + Math.floor(Math.random() * 64));
     payload[0] = round % 2 === 0 ? 2 : 10;
-    const socket = new DiagSocket(payload);
+    const socket = new DiagSocket(payload, 0, payload.length);
     expect(plain(socket).state).toMatch(/^[A-Z_12]+$/);
   }
 });
