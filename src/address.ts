@@ -27,6 +27,7 @@ export function parseAddress(given: string | number | Address): Address {
   if (typeof given === 'object' && given !== null) return checkAddress(given);
   if (typeof given !== 'string') throw invalidArgument('address', given, ACCEPTED);
   if (given.startsWith('@')) return { path: checkPath(`\0${given.slice(1)}`) };
+  if (/^(?!unix:)[a-z]+:\/\//i.test(given)) throw invalidArgument('address', given, ACCEPTED);
   if (given.includes('/')) return { path: checkPath(given.replace(/^unix:/, '')) };
   const match = /^(?:(?:\[(?<v6>[^\]]*)\]|(?<name>[^:]*)):)?(?<port>[^:]*)$/.exec(given);
   if (!match?.groups) throw invalidArgument('address', given, ACCEPTED);
@@ -72,5 +73,6 @@ function checkPath(path: unknown): string {
 export function formatAddress(address: Address | SocketAddress): string {
   if ('path' in address) return address.path.startsWith('\0') ? `@${address.path.slice(1)}` : address.path;
   if (address.host === undefined) return String(address.port);
-  return isIP(address.host) === 6 ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  const zone = 'scopeId' in address && address.scopeId ? `%${address.scopeId}` : '';
+  return isIP(address.host) === 6 ? `[${address.host}${zone}]:${address.port}` : `${address.host}:${address.port}`;
 }

@@ -24,8 +24,9 @@ export class RelistenError extends Error implements RelistenErrorFacts {
   override readonly name = 'RelistenError';
   readonly code: string;
   readonly op: string;
-  readonly address?: string;
-  readonly report?: Inspection;
+  // Declared only: a fact that nobody gave is no property, and is not printed.
+  declare readonly address?: string;
+  declare readonly report?: Inspection;
 
   constructor(message: string, facts: RelistenErrorFacts) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });

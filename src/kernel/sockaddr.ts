@@ -1,8 +1,8 @@
-import { isIPv4 } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { isIPv4, isIPv6 } from 'node:net';
 import { MAX_UNIX_PATH_BYTES, type SocketAddress } from '../address.ts';
 import { invalidArgument } from '../errors.ts';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
+import { call } from './libc.ts';
 
 /** sizeof(struct sockaddr_storage), which holds every address (socket(7)). */
 export const SOCKADDR_BYTES = 128;
@@ -73,9 +73,9 @@ export function decodeSockaddr(bytes: Buffer): SocketAddress | undefined {
 function scopeOf(zone: string | undefined): number {
   if (zone === undefined) return 0;
   if (/^\d+$/.test(zone)) return Number(zone);
-  const entry = networkInterfaces()[zone]?.find(item => item.family === 'IPv6');
-  if (entry?.family !== 'IPv6') throw invalidArgument('IPv6 zone', zone, 'the name or number of an interface');
-  return entry.scopeid;
+  const index = call('if_nametoindex', [Buffer.from(`${zone}\0`)]);
+  if (index === 0) throw invalidArgument('IPv6 zone', zone, 'the name or number of an interface');
+  return index;
 }
 
 /** Four bytes in network order. */
@@ -90,14 +90,12 @@ export function decodeIPv4(bytes: Buffer): string {
 
 /** Sixteen bytes in network order, of any text form of RFC 4291 section 2.2. */
 export function encodeIPv6(host: string): Buffer {
+  if (!isIPv6(host) || host.includes('%')) throw invalidArgument('IPv6 address', host, 'one of RFC 4291, such as ::1');
   const [head = '', tail] = withoutEmbeddedIPv4(host).split('::');
   const left = head === '' ? [] : head.split(':');
   const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
+  const zeros = 8 - left.length - right.length;
   const groups = [...left, ...Array<string>(zeros).fill('0'), ...right];
-  if (groups.length !== 8 || groups.some(group => !/^[0-9a-f]{1,4}$/i.test(group))) {
-    throw invalidArgument('IPv6 address', host, 'an address of RFC 4291, such as ::1');
-  }
   return Buffer.from(groups.map(group => group.padStart(4, '0')).join(''), 'hex');
 }
 
