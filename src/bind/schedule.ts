@@ -12,13 +12,14 @@ export interface Sighting {
   expiries: readonly number[];
   /** A socket without a process is still closing (FIN_WAIT1, LAST_ACK, CLOSING): gone when its peer answers. */
   closing: boolean;
+  /** Since when every look has found nothing; undefined for one that found something. */
+  nothingSince?: number;
 }
 
 /** How long to go on. */
 export interface Patience {
   /** Between two tries at an address that a live process has; undefined for those who do not wait for that. */
   interval: number | undefined;
-  startedAt: number;
   deadline: number;
 }
 
@@ -73,7 +74,7 @@ export function nextTry(seen: Sighting, patience: Patience, now: number): Next {
   if (why === 'timers') choices.push(running ? expiry : now + OVERDUE_INTERVAL_MS);
   if (closing) choices.push(now + CLOSING_INTERVAL_MS);
   if (live || why === 'unseen') choices.push(now + interval);
-  if (why === 'unseen' && now - patience.startedAt < UNSEEN_MS) choices.push(now + OVERDUE_INTERVAL_MS);
+  if (why === 'unseen' && now - (seen.nothingSince ?? seen.at) < UNSEEN_MS) choices.push(now + OVERDUE_INTERVAL_MS);
   const soonest = Math.min(...choices);
   if (soonest === Number.POSITIVE_INFINITY || (soonest === expiry && expiry > deadline)) {
     return { verdict: 'give-up', why };

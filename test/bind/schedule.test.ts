@@ -3,7 +3,7 @@ import { nextTry, type Patience, type Sighting } from '../../src/bind/schedule.t
 
 const NOW = 1_000_000;
 const nothing: Sighting = { at: NOW, live: false, expiries: [], closing: false };
-const hasty: Patience = { interval: undefined, startedAt: NOW, deadline: NOW + 180_000 };
+const hasty: Patience = { interval: undefined, deadline: NOW + 180_000 };
 const patient: Patience = { ...hasty, interval: 50 };
 
 const wait = (ms: number, why: string) => ({ verdict: 'wait', until: NOW + ms, why });
@@ -32,8 +32,8 @@ describe('nextTry', () => {
     ['waits for timers beside live sockets', { live: true, expiries: [NOW + 9_000] }, hasty, wait(9_000, 'timers')],
     ['tries sooner for the patient', { live: true, expiries: [NOW + 9_000] }, patient, wait(50, 'timers')],
     ['believes for a moment that what blocked is gone', {}, hasty, wait(10, 'unseen')],
-    ['gives up on what is not to be seen', {}, { startedAt: NOW - 501 }, giveUp('unseen')],
-    ['waits the interval for it if asked', {}, { ...patient, startedAt: NOW - 501 }, wait(50, 'unseen')],
+    ['gives up on what is not to be seen', { nothingSince: NOW - 501 }, hasty, giveUp('unseen')],
+    ['waits the interval for it if asked', { nothingSince: NOW - 501 }, patient, wait(50, 'unseen')],
     ['never waits beyond the deadline', { closing: true }, { deadline: NOW + 3 }, wait(3, 'closing')],
     ['gives up at the deadline', { closing: true }, { deadline: NOW }, giveUp('closing')],
     ['gives up at the deadline, however patient', { live: true }, { ...patient, deadline: NOW }, giveUp('live')],
