@@ -18,6 +18,8 @@ export const SOCK_CLOEXEC = 0o2000000;
 
 export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
+/** Go listens with it since 1.24 (RFC 8684). */
+export const IPPROTO_MPTCP = 262;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { call } from './libc.ts';
+import { pids } from './procfs.ts';
 
 /*
  * prctl(2) and waitid(2): what a supervisor must do about processes that Node has no words for.
@@ -60,13 +61,30 @@ function waitFor(pid: number | undefined, options: number): Exit | undefined {
   return { pid: ended, code: exited ? status : null, signal: exited ? null : status & 0x7f };
 }
 
-/** Fields 4 to 6 of /proc/PID/stat (proc_pid_stat(5)): parent, process group and session; undefined when it is gone. */
-export function processIds(pid: number): { ppid: number; pgid: number; sid: number } | undefined {
+/** A process's place in the trees that the kernel keeps. */
+export interface ProcessIds {
+  pid: number;
+  /** Z of proc_pid_stat(5): ended, and not reaped yet. */
+  zombie: boolean;
+  ppid: number;
+  pgid: number;
+  sid: number;
+}
+
+/** Every process that /proc shows. */
+export function allProcessIds(): ProcessIds[] {
+  return pids()
+    .map(pid => processIds(pid))
+    .filter(ids => ids !== undefined);
+}
+
+/** Fields 3 to 6 of /proc/PID/stat (proc_pid_stat(5)): parent, process group and session; undefined when it is gone. */
+export function processIds(pid: number): ProcessIds | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // The command in parentheses may itself contain spaces and parentheses.
-    const [, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
+    const [state, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { pid, zombie: state === 'Z', ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
   } catch {
     return undefined;
   }

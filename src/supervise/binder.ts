@@ -1,0 +1,80 @@
+import { readFileSync, statSync } from 'node:fs';
+import { formatAddress, type SocketAddress } from '../address.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { bind, setOption } from '../kernel/socket.ts';
+import type { EventFacts } from './events.ts';
+import type { HeldListener, Holder } from './holder.ts';
+import type { WantedBind } from './intercept.ts';
+import type { Running } from './running.ts';
+
+export interface BinderHost {
+  holder: Holder;
+  evict: boolean;
+  emit(facts: EventFacts): void;
+  /** Ends the ready generation and releases these, which block what a starting one binds. */
+  yieldTo(running: Running, listeners: HeldListener[]): Promise<void>;
+}
+
+/**
+ * Binds sockets of supervised programs from outside: with SO_REUSEADDR, and waiting for, or evicting, what blocks only
+ * by the kernel's timer.
+ */
+export class Binder {
+  readonly #host: BinderHost;
+
+  constructor(host: BinderHost) {
+    this.#host = host;
+  }
+
+  /** For a listener of relisten's own; see -p. */
+  async bindOwn(fd: number, address: SocketAddress): Promise<void> {
+    setOption(fd, 'SO_REUSEADDR', 1);
+    bind(fd, address);
+  }
+
+  /**
+   * The bind(2) that a program waits for. Throws the error whose code it then gets, after telling the user why.
+   *
+   * @returns false where the program must do it itself: its rights are not ours
+   */
+  async bindFor(running: Running, fd: number, wanted: WantedBind): Promise<boolean> {
+    if (mayNot(wanted)) {
+      setOption(fd, 'SO_REUSEADDR', 1);
+      return false;
+    }
+    try {
+      await this.#bind(running, fd, wanted.address);
+    } catch (error) {
+      const colliding = this.#host.holder.listeners.filter(
+        held =>
+          'port' in held.address &&
+          'port' in wanted.address &&
+          held.address.port === wanted.address.port &&
+          !held.pinned,
+      );
+      if (codeOf(error) !== 'EADDRINUSE' || colliding.length === 0) throw this.#explain(running, wanted.address, error);
+      await this.#host.yieldTo(running, colliding);
+      await this.#bind(running, fd, wanted.address);
+    }
+    return true;
+  }
+
+  async #bind(_running: Running, fd: number, address: SocketAddress): Promise<void> {
+    await this.bindOwn(fd, address);
+  }
+
+  #explain(running: Running, address: SocketAddress, error: unknown): unknown {
+    const reason = error instanceof Error ? error.message : String(error);
+    running.blocked = reason;
+    const advice = (error as { report?: { advice?: string[] } }).report?.advice ?? [];
+    this.#host.emit({ type: 'blocked', generation: running.number, address: formatAddress(address), reason, advice });
+    return error;
+  }
+}
+
+/** We could bind a privileged port for a program that may not (ip(7), ip_unprivileged_port_start): not without being asked. */
+function mayNot({ address, pid }: WantedBind): boolean {
+  if (address.family === 'unix') return true;
+  if (process.geteuid?.() !== 0 || statSync(`/proc/${pid}`).uid === 0) return false;
+  return address.port < Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
+}

@@ -1,0 +1,72 @@
+import { fstatSync, readlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { SocketAddress } from '../address.ts';
+import { IPPROTO_MPTCP, IPPROTO_TCP } from '../kernel/constants.ts';
+import { close } from '../kernel/fd.ts';
+import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
+import { isTargetFdCloexec, type Notification, readMemory, threadGroup } from '../kernel/seccomp.ts';
+import { decodeSockaddr, SOCKADDR_BYTES } from '../kernel/sockaddr.ts';
+import { describeSocket, getOption, type SocketKind } from '../kernel/socket.ts';
+
+/** The socket that a program's bind(2) or listen(2) is about, as seen from outside. */
+export interface CallerSocket extends SocketKind {
+  /** The program's process. */
+  pid: number;
+  /** Its own number for the socket. */
+  targetFd: number;
+  /** Whether its descriptor is CLOEXEC. */
+  cloexec: boolean;
+  /** Our duplicate: the receiver's to close. */
+  fd: number;
+  inode: number;
+}
+
+/**
+ * Duplicates the socket of a waiting call.
+ *
+ * @returns undefined where it is none of relisten's business: not a stream socket of TCP, MPTCP or AF_UNIX
+ * @throws KernelError EPERM where we may not look into the process
+ */
+export function duplicateSocket(notification: Notification): CallerSocket | undefined {
+  const { tid, args } = notification;
+  const targetFd = Number(BigInt.asIntN(32, args[0]));
+  const pid = threadGroup(tid);
+  const pidfd = pidfdOpen(pid);
+  let fd = -1;
+  try {
+    fd = pidfdGetfd(pidfd, targetFd);
+    const kind = describeSocket(fd);
+    if (!kind || !isStreamOfOurs(fd, kind)) {
+      close(fd);
+      return undefined;
+    }
+    return { ...kind, pid, targetFd, cloexec: isTargetFdCloexec(tid, targetFd), fd, inode: fstatSync(fd).ino };
+  } catch (error) {
+    if (fd !== -1) close(fd);
+    throw error;
+  } finally {
+    close(pidfd);
+  }
+}
+
+function isStreamOfOurs(fd: number, kind: SocketKind): boolean {
+  if (!kind.stream || kind.domain === undefined) return false;
+  if (kind.domain === 'unix') return true;
+  const protocol = getOption(fd, 'SO_PROTOCOL');
+  return protocol === IPPROTO_TCP || protocol === IPPROTO_MPTCP;
+}
+
+/**
+ * The address that a waiting bind(2) passes; undefined for families that are none of relisten's business, and for the
+ * kernel's choice of a port or name. A relative unix path is made absolute from the caller's root and directory.
+ */
+export function wantedAddress({ tid, args }: Notification): SocketAddress | undefined {
+  const length = Number(BigInt.asUintN(32, args[2]));
+  if (length > SOCKADDR_BYTES) return undefined;
+  const address = decodeSockaddr(readMemory(tid, args[1], length));
+  if (address?.family !== 'unix') return address?.port === 0 ? undefined : address;
+  if (address.path.startsWith('\0')) return address;
+  const root = readlinkSync(`/proc/${tid}/root`);
+  const path = resolve(readlinkSync(`/proc/${tid}/cwd`), address.path);
+  return { family: 'unix', path: root === '/' ? path : `${root}${path}` };
+}

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import type { ProcessIds } from '../kernel/process.ts';
+
+/**
+ * The processes of a generation, main process first where it still exists: those of its session, and whatever descends
+ * from one of them. Zombies do not count.
+ *
+ * @param main pid of the main process, which leads the session
+ */
+export function familyOf(main: number, all: readonly ProcessIds[]): ProcessIds[] {
+  const members = new Set<number>([main]);
+  for (const ids of all) if (ids.sid === main) members.add(ids.pid);
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const { pid, ppid } of all) {
+      if (members.has(pid) || !members.has(ppid)) continue;
+      members.add(pid);
+      grown = true;
+    }
+  }
+  const family = all.filter(ids => members.has(ids.pid) && !ids.zombie);
+  return family.sort((a, b) => Number(b.pid === main) - Number(a.pid === main));
+}
+
+/**
+ * Whom the stop signal goes to: the server, not the shell or npm that started it, which may swallow the signal or pass
+ * it on a second time; and not a server's own workers, which their master ends in good order.
+ *
+ * | process                            | gets the signal                                        |
+ * |------------------------------------|--------------------------------------------------------|
+ * | main, no wrapper                   | yes, and nobody else                                   |
+ * | main, a wrapper with children      | no; each child does, or its children if it is another  |
+ * | main, a wrapper without children   | yes                                                    |
+ * | main is gone, others are left      | every one whose parent is not itself among them        |
+ */
+export function stopTargets(
+  main: number,
+  family: readonly ProcessIds[],
+  isWrapper: (pid: number) => boolean,
+): number[] {
+  const pids = new Set(family.map(ids => ids.pid));
+  const childrenOf = (pid: number) => family.filter(ids => ids.ppid === pid).map(ids => ids.pid);
+  const below = (pid: number): number[] => {
+    const children = childrenOf(pid);
+    return isWrapper(pid) && children.length > 0 ? children.flatMap(below) : [pid];
+  };
+  if (pids.has(main)) return below(main);
+  return family.filter(ids => !pids.has(ids.ppid)).flatMap(ids => below(ids.pid));
+}
+
+const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'time', 'timeout']);
+const NODE_RUNNERS = /(?:^|\/)(?:npm|npx|yarn|pnpm|bun|corepack)(?:-cli)?(?:\.c?js)?$/;
+
+/** Whether a process only starts others and waits: a shell, npm and its like. */
+export function isWrapper(pid: number): boolean {
+  let argv: string[];
+  try {
+    argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
+  } catch {
+    return false;
+  }
+  const program = argv[0]?.replace(/^-/, '').replace(/.*\//, '') ?? '';
+  // npm and its like write their title over the command line: "npm start".
+  if (/^(?:npm|npx|yarn|pnpm)(?: |$)/.test(program)) return true;
+  if (program === 'node') return argv[1] !== undefined && NODE_RUNNERS.test(argv[1]);
+  return SHELLS.has(program === 'busybox' ? (argv[1] ?? '') : program);
+}

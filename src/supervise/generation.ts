@@ -1,0 +1,55 @@
+/**
+ * One run of the supervised command.
+ *
+ * | state    | spawned and answering         | what may follow                          |
+ * |----------|-------------------------------|------------------------------------------|
+ * | starting | not yet                       | ready; failed (exit, late, cannot spawn) |
+ * | ready    | yes                           | draining; exited (by itself, or a crash) |
+ * | draining | finishes what it has          | exited                                   |
+ * | exited   | gone after it had been ready  | nothing                                  |
+ * | failed   | gone, and never was ready     | nothing                                  |
+ */
+export type GenerationState = 'starting' | 'ready' | 'draining' | 'exited' | 'failed';
+
+const FOLLOWS: Record<GenerationState, readonly GenerationState[]> = {
+  starting: ['ready', 'failed'],
+  ready: ['draining', 'exited'],
+  draining: ['exited'],
+  exited: [],
+  failed: [],
+};
+
+/** Whether the table allows it; a supervisor that asks for what it does not allow has a bug. */
+export function mayBecome(from: GenerationState, to: GenerationState): boolean {
+  return FOLLOWS[from].includes(to);
+}
+
+/** Whether a process of the generation may still exist. */
+export function isAlive(state: GenerationState): boolean {
+  return state !== 'exited' && state !== 'failed';
+}
+
+/** How a generation's main process ended. */
+export interface ExitStatus {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/**
+ * What the end of a main process means, by the state of its generation:
+ *
+ * | state            | exit 0, by itself                              | anything else |
+ * |------------------|------------------------------------------------|---------------|
+ * | starting         | done; a failed start where another one serves  | failed start  |
+ * | ready            | done                                           | crash         |
+ * | draining, failed | over: it was told to                           | over          |
+ */
+export function meaningOfExit(
+  state: GenerationState,
+  exit: ExitStatus,
+  anotherServes: boolean,
+): 'done' | 'failed-start' | 'crash' | 'over' {
+  if (state === 'starting') return exit.code === 0 && !anotherServes ? 'done' : 'failed-start';
+  if (state === 'ready') return exit.code === 0 ? 'done' : 'crash';
+  return 'over';
+}

@@ -1,0 +1,78 @@
+import { fstatSync } from 'node:fs';
+import type { SocketAddress } from '../address.ts';
+import { close } from '../kernel/fd.ts';
+import { describeSocket, localAddress } from '../kernel/socket.ts';
+import { type ListenerIdentity, listenerKey } from './match.ts';
+import type { UnixPath } from './unix-path.ts';
+
+/** A listener that relisten keeps open and never accepts from. */
+export interface HeldListener extends ListenerIdentity {
+  /** Ours, CLOEXEC; closed by {@link Holder.release} alone. */
+  readonly fd: number;
+  readonly inode: number;
+  readonly key: string;
+  readonly reuseport: boolean;
+  /** Held because the user named it with -p: never released before the end. */
+  readonly pinned: boolean;
+  /** LISTEN_FDNAMES of a pinned one. */
+  readonly name?: string;
+  /** Numbers of the generations that listen on it. */
+  readonly generations: Set<number>;
+  /** Keeps the path of a unix socket in the file system. */
+  path?: UnixPath;
+}
+
+/** Every held listener, in the order in which they came. Owns their descriptors. */
+export class Holder {
+  readonly #held: HeldListener[] = [];
+
+  get listeners(): readonly HeldListener[] {
+    return this.#held;
+  }
+
+  /**
+   * Takes ownership of a listening socket's descriptor.
+   *
+   * @param address as the program meant it; for unix sockets absolute, where the kernel only knows what was passed
+   */
+  hold(fd: number, options: { address?: SocketAddress; name?: string; pinned?: boolean } = {}): HeldListener {
+    const address = options.address ?? localAddress(fd);
+    const kind = describeSocket(fd);
+    if (!address || !kind) throw new Error(`fd ${fd} is not a socket with an address`);
+    const identity = { address, v6only: kind.v6only };
+    const listener: HeldListener = {
+      ...identity,
+      fd,
+      inode: fstatSync(fd).ino,
+      key: listenerKey(identity),
+      reuseport: kind.reuseport,
+      pinned: options.pinned ?? false,
+      name: options.name,
+      generations: new Set(),
+    };
+    this.#held.push(listener);
+    return listener;
+  }
+
+  /** The listeners of a key, in the order of their SO_REUSEPORT group. */
+  group(key: string): HeldListener[] {
+    return this.#held.filter(listener => listener.key === key);
+  }
+
+  byInode(inode: number): HeldListener | undefined {
+    return this.#held.find(listener => listener.inode === inode);
+  }
+
+  /** Lets go of a listener: clients are refused from here on, unless a process still has it. */
+  release(listener: HeldListener): void {
+    const index = this.#held.indexOf(listener);
+    if (index === -1) return;
+    this.#held.splice(index, 1);
+    listener.path?.close();
+    close(listener.fd);
+  }
+
+  releaseAll(): void {
+    for (const listener of [...this.#held]) this.release(listener);
+  }
+}

@@ -1,0 +1,239 @@
+import { formatAddress, type SocketAddress } from '../address.ts';
+import { RelistenError } from '../errors.ts';
+import { codeOf, errnoOf } from '../kernel/errno.ts';
+import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts';
+import { POLLIN, type Poller } from '../kernel/poll.ts';
+import { isWaiting, type Notification, receive, replaceFd, respondContinue, respondResult } from '../kernel/seccomp.ts';
+import { getOption, listen, localAddress } from '../kernel/socket.ts';
+import { type CallerSocket, duplicateSocket, wantedAddress } from './caller.ts';
+import type { HeldListener, Holder } from './holder.ts';
+import { type ListenerIdentity, listenerKey, slotFor } from './match.ts';
+import { UnixPath } from './unix-path.ts';
+
+/** A bind(2) of a TCP socket that a process asks for. */
+export interface WantedBind extends ListenerIdentity {
+  pid: number;
+}
+
+/** What a generation's interception asks of, and tells, whoever supervises it. */
+export interface InterceptionHost {
+  holder: Holder;
+  poller: Poller;
+  /**
+   * Binds the program's socket through our duplicate: waits out or evicts what blocks it, frees it of held listeners
+   * that collide. Throws the error whose code the program then gets.
+   *
+   * @returns false where the program must do it itself, because its rights are not ours
+   */
+  bind(fd: number, wanted: WantedBind): Promise<boolean>;
+  /** Whether a process of this generation has the listener open. */
+  isOpenInGeneration(listener: HeldListener): boolean;
+  /**
+   * A held listener is listened on, or a listener of a port that the kernel chose (then undefined).
+   *
+   * @param isNew it was not held before
+   */
+  onListen(listener: HeldListener | undefined, isNew: boolean): void;
+  /** Something that the user should know, a sentence. */
+  onNotice(text: string): void;
+  /** No process of the generation is left. */
+  onEmpty(): void;
+}
+
+/**
+ * Answers bind(2) and listen(2) of one generation's processes (seccomp_unotify(2)). Owns the notification descriptor.
+ * Every call is answered: when we cannot look, or fail, it happens as if nobody had looked.
+ */
+export class Interception {
+  readonly #notifyFd: number;
+  readonly #generation: number;
+  readonly #host: InterceptionHost;
+  /** Addresses of sockets that were bound and do not listen yet, by inode. */
+  readonly #bound = new Map<number, SocketAddress>();
+  /** Held listeners that this generation got back. */
+  readonly #given = new Set<HeldListener>();
+  #closed = false;
+  #warned = false;
+
+  constructor(notifyFd: number, generation: number, host: InterceptionHost) {
+    this.#notifyFd = notifyFd;
+    this.#generation = generation;
+    this.#host = host;
+    host.poller.add(notifyFd, POLLIN, revents => this.#onReady(revents));
+  }
+
+  /** Gives up the descriptor: later calls of processes that are left fail with ENOSYS (seccomp_unotify(2)). */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#host.poller.remove(this.#notifyFd);
+    close(this.#notifyFd);
+  }
+
+  #onReady(revents: number): void {
+    if ((revents & POLLIN) !== 0) {
+      const notification = receive(this.#notifyFd);
+      if (notification) void this.#answer(notification);
+      return;
+    }
+    this.close(); // POLLHUP: the last process under the filter has ended
+    this.#host.onEmpty();
+  }
+
+  async #answer(notification: Notification): Promise<void> {
+    const { id } = notification;
+    try {
+      const errno = await (notification.call === 'bind' ? this.#bind(notification) : this.#listen(notification));
+      if (this.#closed) return;
+      if (errno === undefined) respondContinue(this.#notifyFd, id);
+      else respondResult(this.#notifyFd, id, errno);
+    } catch (error) {
+      if (this.#closed || !isWaiting(this.#notifyFd, id)) return;
+      this.#warnOnce(notification, error);
+      respondContinue(this.#notifyFd, id);
+    }
+  }
+
+  #warnOnce({ call, tid }: Notification, error: unknown): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const why = error instanceof Error ? error.message : String(error);
+    this.#host.onNotice(`Cannot follow ${call} of thread ${tid}, it goes on without relisten: ${why}`);
+  }
+
+  /** @returns the errno to answer (0 for success), or undefined to let the call happen */
+  async #bind(notification: Notification): Promise<number | undefined> {
+    const address = wantedAddress(notification);
+    if (!address) return undefined;
+    const socket = duplicateSocket(notification);
+    if (!socket) return undefined;
+    try {
+      if (socket.domain !== address.family || !isWaiting(this.#notifyFd, notification.id)) return undefined;
+      // A signal interrupted the call after we had answered it, and the program asks again.
+      if (this.#host.holder.byInode(socket.inode)) return 0;
+      const held = this.#heldFor({ address, v6only: socket.v6only });
+      if (held) return this.#giveBack(held, socket, notification);
+      return address.family === 'unix' ? this.#bindUnix(socket, address) : await this.#bindInet(socket, address);
+    } finally {
+      close(socket.fd);
+    }
+  }
+
+  #heldFor(identity: ListenerIdentity): HeldListener | undefined {
+    const group = this.#host.holder.group(listenerKey(identity));
+    const slots = group.map(listener => ({
+      taken: this.#given.has(listener) && this.#host.isOpenInGeneration(listener),
+    }));
+    const index = slotFor(slots);
+    return index === undefined ? undefined : group[index];
+  }
+
+  /** Puts the held listener in the place of the program's own socket. */
+  #giveBack(held: HeldListener, socket: CallerSocket, { id }: Notification): number {
+    setNonblocking(held.fd, isNonblocking(socket.fd));
+    held.path?.claim();
+    replaceFd(this.#notifyFd, id, held.fd, socket.targetFd, socket.cloexec);
+    this.#given.add(held);
+    return 0;
+  }
+
+  async #bindInet(socket: CallerSocket, address: SocketAddress): Promise<number | undefined> {
+    if (isBoundTo(socket.fd, address)) return 0; // interrupted by a signal, as above
+    try {
+      const done = await this.#host.bind(socket.fd, { address, v6only: socket.v6only, pid: socket.pid });
+      this.#remember(socket.inode, address);
+      return done ? 0 : undefined;
+    } catch (error) {
+      return errnoOf(codeOf(error) ?? 'EIO');
+    }
+  }
+
+  #remember(inode: number, address: SocketAddress): void {
+    this.#bound.set(inode, address);
+    // A program that binds its outgoing connections never listens on them.
+    const oldest = this.#bound.keys().next().value;
+    if (this.#bound.size > MAX_BOUND && oldest !== undefined) this.#bound.delete(oldest);
+  }
+
+  /** The kernel itself must do it: the path means what it means in the program's root, directory and umask. */
+  #bindUnix(socket: CallerSocket, address: SocketAddress): undefined {
+    this.#remember(socket.inode, address);
+    return undefined;
+  }
+
+  async #listen(notification: Notification): Promise<number | undefined> {
+    const socket = duplicateSocket(notification);
+    if (!socket) return undefined;
+    try {
+      if (!isWaiting(this.#notifyFd, notification.id)) return undefined;
+      if (socket.domain === 'unix') return this.#listenUnix(socket);
+      const backlog = Number(BigInt.asIntN(32, notification.args[1]));
+      try {
+        listen(socket.fd, backlog);
+      } catch (error) {
+        return errnoOf(codeOf(error) ?? 'EIO');
+      }
+      this.#listening(socket);
+      return 0;
+    } finally {
+      close(socket.fd);
+    }
+  }
+
+  /**
+   * The kernel itself must do it: clients see the caller of listen(2) in SO_PEERCRED (unix(7)). So we look again once
+   * the call has had the time to happen.
+   */
+  #listenUnix(socket: CallerSocket): undefined {
+    const fd = duplicate(socket.fd);
+    const look = (attempt: number) => {
+      if (getOption(fd, 'SO_ACCEPTCONN') === 1) this.#listening({ ...socket, fd });
+      else if (attempt < UNIX_LISTEN_LOOKS) {
+        setTimeout(look, attempt, attempt + 1);
+        return;
+      }
+      close(fd);
+    };
+    setImmediate(look, 1);
+    return undefined;
+  }
+
+  /** Keeps a duplicate of a new listener, and tells which one is listened on. */
+  #listening(socket: CallerSocket): void {
+    const { holder } = this.#host;
+    const address = this.#bound.get(socket.inode);
+    this.#bound.delete(socket.inode);
+    let listener = holder.byInode(socket.inode);
+    const isNew = listener === undefined;
+    if (!listener && address && (address.family === 'unix' || isBoundTo(socket.fd, address))) {
+      listener = holder.hold(duplicate(socket.fd), { address });
+      if (address.family === 'unix' && !address.path.startsWith('\0')) this.#keepPath(listener, address.path);
+    }
+    if (listener) {
+      this.#given.add(listener);
+      listener.generations.add(this.#generation);
+    }
+    this.#host.onListen(listener, isNew);
+  }
+
+  #keepPath(listener: HeldListener, path: string): void {
+    try {
+      listener.path = new UnixPath(path);
+    } catch (cause) {
+      const why = new RelistenError(`Cannot keep a hard link to ${path}`, { code: 'ERR_LINK', op: 'link', cause });
+      this.#host.onNotice(`${why.message}: clients may miss ${formatAddress(listener.address)} during a restart`);
+    }
+  }
+}
+
+/** Whether a socket has that address already; the kernel gives inode numbers out again. */
+function isBoundTo(fd: number, address: SocketAddress): boolean {
+  const local = localAddress(fd);
+  return local !== undefined && formatAddress(local) === formatAddress(address);
+}
+
+/** Far more than any program binds before it listens. */
+const MAX_BOUND = 1024;
+
+/** 1 + 2 + … ms: together about a second, after which a listen(2) that we let happen has failed. */
+const UNIX_LISTEN_LOOKS = 45;

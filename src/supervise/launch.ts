@@ -1,0 +1,165 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatAddress } from '../address.ts';
+import type { Poller } from '../kernel/poll.ts';
+import { ownersOf } from '../kernel/procfs.ts';
+import type { Binder } from './binder.ts';
+import { childEnv, withListenPid } from './child-env.ts';
+import type { EventFacts } from './events.ts';
+import type { ExitStatus } from './generation.ts';
+import type { HeldListener, Holder } from './holder.ts';
+import { Interception } from './intercept.ts';
+import { NotifySocket } from './notify-socket.ts';
+import type { SuperviseOptions } from './options.ts';
+import { Readiness } from './ready.ts';
+import type { Reaper } from './reaper.ts';
+import type { Running } from './running.ts';
+import { Spawner } from './spawn.ts';
+import { findUser, type User } from './user.ts';
+
+/** After a restart, the next one's stage is set when the old generation has had the processor for a while. */
+const PREPARE_AFTER_MS = 500;
+
+export interface LauncherHost {
+  holder: Holder;
+  poller: Poller;
+  reaper: Reaper;
+  binder: Binder;
+  emit(facts: EventFacts): void;
+}
+
+/** Starts generations: environment, listeners, spawn, interception, and the wait for readiness. */
+export class Launcher {
+  readonly #options: SuperviseOptions;
+  readonly #directory: string;
+  readonly #host: LauncherHost;
+  readonly #spawner: Spawner;
+  readonly #user: User | undefined;
+  readonly #hook: string | undefined;
+  #prepare: NodeJS.Timeout | undefined;
+
+  /** @param directory private to this supervisor, and readable by the user that the command runs as */
+  constructor(options: SuperviseOptions, directory: string, host: LauncherHost) {
+    this.#options = options;
+    this.#directory = directory;
+    this.#host = host;
+    this.#user = options.user === undefined ? undefined : findUser(options.user);
+    this.#hook = options.hook;
+    this.#spawner = new Spawner(host.reaper, {
+      stdout: options.ready.line !== undefined,
+      stderr: options.ready.line !== undefined || !process.stderr.isTTY,
+    });
+  }
+
+  /** While nobody waits: sets the stage for the next command. */
+  prepareLater(): void {
+    clearTimeout(this.#prepare);
+    this.#prepare = setTimeout(() => this.#spawner.prepare(), PREPARE_AFTER_MS);
+    this.#prepare.unref();
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#prepare);
+    await this.#spawner.close();
+  }
+
+  /**
+   * Spawns a generation and waits until it is ready.
+   *
+   * @param expected listeners of the generation before it
+   * @throws RelistenError where it cannot be spawned, or is not ready in time
+   */
+  async launch(running: Running, expected: HeldListener[], onExit: (exit: ExitStatus) => void): Promise<void> {
+    const { poller } = this.#host;
+    const readiness = new Readiness(this.#options.ready, {
+      expected: new Set(expected),
+      has: inode => this.#isOpenIn(running, inode),
+      signal: running.starting.signal,
+    });
+    const notify = new NotifySocket(
+      this.#directory,
+      running.number,
+      poller,
+      notice => {
+        if ('ready' in notice) return readiness.onNotify();
+        running.status = notice.status;
+        this.#host.emit({ type: 'status', generation: running.number, text: notice.status });
+      },
+      this.#user?.uid,
+    );
+    void running.gone.then(() => notify.close());
+    await this.#spawn(running, notify, readiness, onExit);
+    await readiness.wait(this.#options);
+  }
+
+  async #spawn(
+    running: Running,
+    notify: NotifySocket,
+    readiness: Readiness,
+    onExit: (exit: ExitStatus) => void,
+  ): Promise<void> {
+    const { command, cwd, intercept } = this.#options;
+    const passed = this.#host.holder.listeners.filter(listener => listener.pinned);
+    const env = childEnv(this.#options, {
+      generation: running.number,
+      directory: this.#directory,
+      notifySocket: notify.path,
+      listeners: passed,
+      user: this.#user,
+      hook: this.#hook,
+    });
+    const spawned = await this.#spawner.spawn(
+      {
+        command: env.LISTEN_FDS === undefined ? command : withListenPid(command),
+        cwd,
+        env,
+        uid: this.#user?.uid,
+        gid: this.#user?.gid,
+        intercept,
+      },
+      passed.map(listener => listener.fd),
+    );
+    running.pid = spawned.pid;
+    running.output = spawned.output;
+    spawned.output.onLine(line => readiness.onLine(line));
+    for (const listener of passed) {
+      listener.generations.add(running.number);
+      readiness.onPassed(listener);
+    }
+    if (spawned.notifyFd !== undefined) this.#intercept(running, spawned.notifyFd, readiness);
+    void spawned.exit.then(onExit);
+  }
+
+  #intercept(running: Running, notifyFd: number, readiness: Readiness): void {
+    const { holder, poller, binder, emit } = this.#host;
+    running.interception = new Interception(notifyFd, running.number, {
+      holder,
+      poller,
+      bind: (fd, wanted) => binder.bindFor(running, fd, wanted),
+      isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
+      onListen: (listener, isNew) => {
+        if (listener && isNew)
+          emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
+        readiness.onListen(listener);
+      },
+      onNotice: text => emit({ type: 'notice', text }),
+      onEmpty: () => {
+        if (running.exit) running.finish();
+      },
+    });
+  }
+
+  #isOpenIn(running: Running, inode: number): boolean {
+    const owners = ownersOf(new Set([inode])).get(inode) ?? [];
+    const family = new Set(running.family().map(ids => ids.pid));
+    return owners.some(pid => family.has(pid));
+  }
+
+  /** Tells the processes of all generations who is ready: who hands off looks here for whom to hand off to. */
+  announce(running: Running): void {
+    const path = join(this.#directory, 'ready.json');
+    const facts = { generation: running.number, pid: running.pid, session: running.pid };
+    writeFileSync(`${path}.new`, JSON.stringify(facts), { mode: 0o644 });
+    renameSync(`${path}.new`, path);
+  }
+}

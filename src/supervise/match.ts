@@ -1,0 +1,32 @@
+import { formatAddress, type SocketAddress } from '../address.ts';
+
+/** What tells listeners apart: family, address, port and, for IPv6, whether it also serves IPv4. */
+export interface ListenerIdentity {
+  address: SocketAddress;
+  v6only: boolean;
+}
+
+/** The same text for the same listener; a SO_REUSEPORT group shares it. */
+export function listenerKey({ address, v6only }: ListenerIdentity): string {
+  return `${address.family} ${formatAddress(address)}${v6only ? ' v6only' : ''}`;
+}
+
+/** A held listener in a program's reach when it binds the same key again. */
+export interface Slot {
+  /** A process of the binding generation has the listener open. */
+  taken: boolean;
+}
+
+/**
+ * What becomes of a bind whose key is held, in the order of the group:
+ *
+ * | slots                     | the program's socket  | answer                                              |
+ * |---------------------------|-----------------------|-----------------------------------------------------|
+ * | one is not taken          | any                   | that one's index: it takes the place of the socket  |
+ * | all taken, or none exist  | any                   | undefined: a bind of its own. With SO_REUSEPORT the |
+ * |                           |                       | group grows; without it the kernel says EADDRINUSE  |
+ */
+export function slotFor(slots: readonly Slot[]): number | undefined {
+  const index = slots.findIndex(slot => !slot.taken);
+  return index === -1 ? undefined : index;
+}

@@ -1,0 +1,134 @@
+import { Socket } from 'node:net';
+import { close } from '../kernel/fd.ts';
+import { pipe } from '../kernel/pipe.ts';
+
+/** Lines of stderr that are kept for whoever asks why a start failed. */
+const KEPT_LINES = 20;
+/** A line longer than this is cut: it is kept to be read by a person. */
+const LINE_CHARACTERS = 2_000;
+
+/** A stream of the program's that passes through us, so that we can read along. */
+interface Tap {
+  /** The program's end. */
+  write: number;
+  /** Ours. */
+  read: number;
+  /** Where it goes on to: 1 or 2. */
+  target: 1 | 2;
+}
+
+/** A process that goes on copying a tap to its target if relisten is killed; see {@link Output.lifelines}. */
+export interface Lifeline {
+  command: string[];
+  stdio: (number | 'ignore')[];
+}
+
+/**
+ * Where a generation's stdout and stderr go. They are the program's own: it writes to what relisten was given. Only
+ * where that is not a terminal is stderr (and, for `--ready-line`, stdout) a pipe that is copied on, so that the last
+ * lines can be told to whoever asked for a restart. A terminal stays the program's terminal.
+ *
+ * A pipe whose reader dies would kill the program at its next line. So a shell waits beside it for the end of relisten,
+ * which it sees as the end of another pipe, and then goes on copying.
+ */
+export class Output {
+  readonly #taps: Tap[] = [];
+  readonly #lifeline: { read: number; write: number } | undefined;
+  readonly #lines: string[] = [];
+  readonly #onLine: ((line: string) => void)[] = [];
+  #programHasIt = false;
+
+  constructor({ stdout, stderr }: { stdout: boolean; stderr: boolean }) {
+    if (stdout) this.#taps.push({ ...pipe(), target: 1 });
+    if (stderr) this.#taps.push({ ...pipe(), target: 2 });
+    if (this.#taps.length > 0) this.#lifeline = pipe();
+  }
+
+  /** What the program gets as descriptors 0 to 2. */
+  get stdio(): number[] {
+    const of = (target: 1 | 2) => this.#taps.find(tap => tap.target === target)?.write ?? target;
+    return [0, of(1), of(2)];
+  }
+
+  /** What is to be spawned beside the program, outside the filter. */
+  get lifelines(): Lifeline[] {
+    const end = this.#lifeline?.read;
+    if (end === undefined) return [];
+    // cat opens the pipe anew: the description that it inherits is non-blocking, for our sake (fcntl(2)).
+    const script = 'read -r _ <&3; exec cat /proc/self/fd/0';
+    return this.#taps.map(({ read, target }) => ({
+      command: ['/bin/sh', '-c', script, 'relisten-lifeline'],
+      stdio: [read, target, 'ignore', end],
+    }));
+  }
+
+  /** The last lines of stderr, oldest first; none where stderr is a terminal. */
+  get lastLines(): string[] {
+    return [...this.#lines];
+  }
+
+  /** Calls back with each line of what passes through. */
+  onLine(listener: (line: string) => void): void {
+    this.#onLine.push(listener);
+  }
+
+  /** The program has its ends by now: closes ours of them, and copies from here on. */
+  start(): void {
+    this.#closeProgramEnds();
+    for (const { read, target } of this.#taps) {
+      const source = new Socket({ fd: read, readable: true, writable: false });
+      const destination = target === 1 ? process.stdout : process.stderr;
+      const lines = new LineSplitter(line => this.#line(line, target));
+      source.on('data', (chunk: Buffer) => {
+        lines.push(chunk);
+        if (destination.write(chunk)) return;
+        source.pause();
+        destination.once('drain', () => source.resume());
+      });
+      source.on('error', () => source.destroy());
+      source.on('close', () => lines.end());
+      source.unref();
+    }
+  }
+
+  /** The lifelines end as soon as nobody writes any more. */
+  close(): void {
+    if (!this.#programHasIt) for (const { read } of this.#taps) close(read);
+    this.#closeProgramEnds();
+    if (this.#lifeline) close(this.#lifeline.write);
+  }
+
+  #closeProgramEnds(): void {
+    if (this.#programHasIt) return;
+    this.#programHasIt = true;
+    for (const { write } of this.#taps) close(write);
+    if (this.#lifeline) close(this.#lifeline.read);
+  }
+
+  #line(line: string, target: 1 | 2): void {
+    for (const listener of this.#onLine) listener(line);
+    if (target !== 2) return;
+    this.#lines.push(line);
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+  }
+}
+
+class LineSplitter {
+  #rest = '';
+  readonly #onLine: (line: string) => void;
+
+  constructor(onLine: (line: string) => void) {
+    this.#onLine = onLine;
+  }
+
+  push(chunk: Buffer): void {
+    const lines = (this.#rest + chunk.toString('utf8')).split('\n');
+    this.#rest = (lines.pop() ?? '').slice(0, LINE_CHARACTERS);
+    for (const line of lines) this.#onLine(line.slice(0, LINE_CHARACTERS).replace(/\r$/, ''));
+  }
+
+  end(): void {
+    if (this.#rest !== '') this.#onLine(this.#rest);
+    this.#rest = '';
+  }
+}

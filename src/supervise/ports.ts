@@ -1,0 +1,67 @@
+import { lookup } from 'node:dns/promises';
+import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { type Address, formatAddress, type SocketAddress } from '../address.ts';
+import { invalidArgument } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { close } from '../kernel/fd.ts';
+import { listen, socket } from '../kernel/socket.ts';
+import type { Binder } from './binder.ts';
+import type { HeldListener, Holder } from './holder.ts';
+import type { PortOption } from './options.ts';
+import { UnixPath } from './unix-path.ts';
+
+/** The kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
+const BACKLOG = 4_096;
+
+/**
+ * The one kernel address that `-p` means. A port alone is every address of both families where the system has IPv6
+ * (`::` without IPV6_V6ONLY), as in Node.
+ *
+ * @throws RelistenError for a name that does not resolve
+ */
+export async function toSocketAddress(address: Address): Promise<SocketAddress> {
+  if ('path' in address) return { family: 'unix', path: address.path };
+  const { port } = address;
+  const host = address.host ?? (hasIPv6() ? '::' : '0.0.0.0');
+  const version = isIP(host.replace(/%.*$/, ''));
+  if (version !== 0) return { family: version === 6 ? 'IPv6' : 'IPv4', host, port };
+  try {
+    const found = await lookup(host);
+    return { family: found.family === 6 ? 'IPv6' : 'IPv4', host: found.address, port };
+  } catch (cause) {
+    const error = invalidArgument('host', formatAddress(address), 'a name that resolves');
+    throw Object.assign(error, { cause });
+  }
+}
+
+function hasIPv6(): boolean {
+  if (!existsSync('/proc/net/if_inet6')) return false;
+  try {
+    close(socket('IPv6'));
+    return true;
+  } catch (error) {
+    return codeOf(error) !== 'EAFNOSUPPORT';
+  }
+}
+
+/**
+ * Opens a listener before anything is started, so that clients queue from the first moment, and holds it. It is
+ * blocking, as a program finds its own socket that it has just made.
+ *
+ * @throws RelistenError where it cannot be bound
+ */
+export async function holdPort(port: PortOption, holder: Holder, binder: Binder): Promise<HeldListener> {
+  const address = await toSocketAddress(port.address);
+  const fd = socket(address.family);
+  try {
+    await binder.bindOwn(fd, address);
+    listen(fd, BACKLOG);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  const listener = holder.hold(fd, { address, name: port.name, pinned: true });
+  if (address.family === 'unix' && !address.path.startsWith('\0')) listener.path = new UnixPath(address.path);
+  return listener;
+}

@@ -1,0 +1,113 @@
+import { connect, type Socket } from 'node:net';
+import type { SocketAddress } from '../address.ts';
+import { dumpTcp } from '../kernel/sock-diag.ts';
+
+/*
+ * Asking a starting generation through a listener that the old one accepts from, too. A connection counts only when a
+ * process of the new generation has its other end: the kernel says which socket that is (sock_diag(7)), and /proc
+ * whose. One that the old generation got is closed again without a word.
+ */
+
+const ANSWER_MS = 5_000;
+const ACCEPT_LOOKS = 40;
+const LOOK_MS = 5;
+
+type Has = (inode: number) => boolean;
+
+/** Whether one of the listeners' connections was accepted by the generation. */
+export async function acceptedBy(listeners: SocketAddress[], has: Has, signal: AbortSignal): Promise<boolean> {
+  for (const address of listeners) {
+    const socket = await open(address, signal);
+    if (!socket) continue;
+    const ours = await isOurs(socket, address, has, signal);
+    socket.destroy();
+    if (ours) return true;
+  }
+  return false;
+}
+
+/**
+ * Whether GET answers 200 to 399.
+ *
+ * @param where a path, asked of each listener and counted only from the generation; or a URL, believed as it stands
+ */
+export async function answersHttp(
+  where: string,
+  listeners: SocketAddress[],
+  has: Has,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (where.includes('://')) return isGood(where, signal);
+  for (const address of listeners) {
+    const socket = await open(address, signal);
+    if (!socket) continue;
+    const good = (await isOurs(socket, address, has, signal)) && (await answers(socket, where));
+    socket.destroy();
+    if (good) return true;
+  }
+  return false;
+}
+
+async function isGood(url: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+    const response = await fetch(url, { signal: limit, redirect: 'manual' });
+    await response.body?.cancel();
+    return response.status >= 200 && response.status < 400;
+  } catch {
+    return false;
+  }
+}
+
+function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
+  const socket =
+    address.family === 'unix'
+      ? connect({ path: address.path, signal })
+      : connect({ port: address.port, host: reachable(address.host), signal });
+  return new Promise(fulfil => {
+    socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    socket.once('connect', () => fulfil(socket));
+    socket.once('close', () => fulfil(undefined));
+    socket.on('error', () => {}); // close follows
+  });
+}
+
+/** A wildcard is no address to connect to everywhere. */
+function reachable(host: string): string {
+  return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+}
+
+/** Waits until somebody has accepted, and tells whether it was the generation. */
+async function isOurs(socket: Socket, address: SocketAddress, has: Has, signal: AbortSignal): Promise<boolean> {
+  if (address.family === 'unix') return true; // the kernel does not say who accepted
+  const { localPort } = socket;
+  let accepted = 0;
+  for (let look = 0; look < ACCEPT_LOOKS && !signal.aborted && !socket.destroyed; look++) {
+    const other = dumpTcp({ localPort: address.port }).find(
+      found =>
+        found.peer && found.peer.family !== 'unix' && found.peer.port === localPort && found.state === 'ESTABLISHED',
+    );
+    if (other && other.inode !== 0) {
+      if (has(other.inode)) return true;
+      // A moment may lie between the socket's inode and its descriptor; then somebody else has it.
+      if (++accepted === 2) return false;
+    }
+    await new Promise(fulfil => setTimeout(fulfil, LOOK_MS));
+  }
+  return false;
+}
+
+/** Sends the smallest request and reads the status line. */
+function answers(socket: Socket, path: string): Promise<boolean> {
+  return new Promise(fulfil => {
+    let head = '';
+    socket.on('data', (chunk: Buffer) => {
+      head += chunk.toString('latin1');
+      const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1];
+      if (status) fulfil(Number(status) >= 200 && Number(status) < 400);
+      else if (head.length > 15) fulfil(false);
+    });
+    socket.once('close', () => fulfil(false));
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: relisten\r\nConnection: close\r\n\r\n`);
+  });
+}

@@ -1,0 +1,110 @@
+import { RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { close } from '../kernel/fd.ts';
+import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
+import { allProcessIds, type ProcessIds } from '../kernel/process.ts';
+import { familyOf, isWrapper, stopTargets } from './family.ts';
+import { type ExitStatus, type GenerationState, isAlive, mayBecome } from './generation.ts';
+import type { Interception } from './intercept.ts';
+import type { Output } from './output.ts';
+
+/** A generation that was started: its processes, and what relisten holds for their sake. */
+export class Running {
+  readonly number: number;
+  readonly startedAt = Date.now();
+  state: GenerationState = 'starting';
+  /** When it entered its state, Unix time in ms. */
+  since = Date.now();
+  /** Of the main process; undefined until it is spawned. */
+  pid: number | undefined;
+  exit: ExitStatus | undefined;
+  interception: Interception | undefined;
+  output: Output | undefined;
+  /** STATUS= of sd_notify(3). */
+  status: string | undefined;
+  /** Why its bind(2) failed, for whoever asks why it did not start. */
+  blocked: string | undefined;
+  /** Aborts what waits on behalf of the start: binds, readiness checks. */
+  readonly starting = new AbortController();
+  /** Resolves when the main process has ended and no process of the generation is left. */
+  readonly gone: Promise<void>;
+  readonly #resolveGone: () => void;
+  #isGone = false;
+
+  constructor(number: number) {
+    this.number = number;
+    let resolveGone = () => {};
+    this.gone = new Promise(fulfil => {
+      resolveGone = fulfil;
+    });
+    this.#resolveGone = resolveGone;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  get alive(): boolean {
+    return isAlive(this.state);
+  }
+
+  /** @throws Error where the transition table does not allow it: a bug of the caller */
+  become(state: GenerationState): void {
+    if (!mayBecome(this.state, state)) {
+      throw new Error(`generation ${this.number} cannot become ${state}: it is ${this.state}`);
+    }
+    this.state = state;
+    this.since = Date.now();
+    if (state !== 'starting') this.starting.abort();
+  }
+
+  /** Its processes that are left, main first. */
+  family(): ProcessIds[] {
+    return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds());
+  }
+
+  /** Sends the stop signal to the server, past the wrappers that started it. */
+  signalServer(signal: NodeJS.Signals): void {
+    if (this.pid === undefined) return;
+    for (const pid of stopTargets(this.pid, this.family(), isWrapper)) send(pid, signal);
+  }
+
+  /** Sends a signal to every process that is left; answers how many there were. */
+  signalAll(signal: NodeJS.Signals): number {
+    const family = this.family();
+    for (const { pid } of family) send(pid, signal);
+    return family.length;
+  }
+
+  /** Nobody is left: lets go of everything held for its sake. */
+  finish(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.interception?.close();
+    this.output?.close();
+    this.#resolveGone();
+  }
+}
+
+/** By descriptor, so that a pid that has come to mean another process meanwhile is left alone. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  let pidfd: number;
+  try {
+    pidfd = pidfdOpen(pid);
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') return;
+    throw error;
+  }
+  try {
+    pidfdSendSignal(pidfd, signal);
+  } catch (cause) {
+    if (codeOf(cause) === 'ESRCH') return;
+    throw new RelistenError(`Cannot send ${signal} to pid ${pid}`, {
+      code: codeOf(cause) ?? 'EPERM',
+      op: 'kill',
+      cause,
+    });
+  } finally {
+    close(pidfd);
+  }
+}

@@ -1,0 +1,37 @@
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RelistenError } from '../errors.ts';
+
+/**
+ * Where the control sockets of this user's supervisors are: `$XDG_RUNTIME_DIR/relisten`, for root without one
+ * `/run/relisten`, else a directory of the user's own in the system's temporary one. Made 0700 if it is missing.
+ *
+ * @throws RelistenError where it belongs to somebody else
+ */
+export function runtimeDirectory(): string {
+  const uid = process.geteuid?.() ?? 0;
+  const base = process.env.XDG_RUNTIME_DIR || (uid === 0 ? '/run' : undefined);
+  const path = base ? join(base, 'relisten') : join(tmpdir(), `relisten-${uid}`);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(path);
+  if (!stat.isDirectory() || stat.uid !== uid) {
+    throw new RelistenError(`Cannot use ${path}: it belongs to uid ${stat.uid}, and we are ${uid}`, {
+      code: 'EPERM',
+      op: 'open',
+    });
+  }
+  return path;
+}
+
+/**
+ * A supervisor's private directory, which its generations find in RELISTEN_DIR: made anew, 0700, and given to the user
+ * that they run as.
+ */
+export function makePrivateDirectory(path: string, uid?: number): string {
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
+  chmodSync(path, 0o700);
+  if (uid !== undefined) chownSync(path, uid, -1);
+  return path;
+}

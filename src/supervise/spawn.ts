@@ -1,0 +1,128 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { RelistenError } from '../errors.ts';
+import { close } from '../kernel/fd.ts';
+import type { ExitStatus } from './generation.ts';
+import { Output } from './output.ts';
+import type { Reaper } from './reaper.ts';
+
+/** What the worker thread is told. Descriptors in stdio stay the caller's. */
+export interface SpawnOrder {
+  command: string[];
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+  uid?: number;
+  gid?: number;
+  /** Index is the child's descriptor, value is ours. */
+  stdio: number[];
+  intercept: boolean;
+}
+
+export type SpawnReply =
+  | { type: 'spawned'; pid: number; notifyFd?: number; noNewPrivileges?: boolean }
+  | { type: 'failed'; code: string; message: string; notifyFd?: number }
+  | ({ type: 'exited' } & ExitStatus);
+
+/** A command that runs. */
+export interface Spawned {
+  pid: number;
+  /** Of seccomp, where the command is intercepted; the caller's to close. */
+  notifyFd?: number;
+  /** Setuid programs below do not gain privileges. */
+  noNewPrivileges: boolean;
+  /** The caller's to close once the command has ended. */
+  output: Output;
+  /** Resolves once, when the command's main process has ended and was reaped. */
+  exit: Promise<ExitStatus>;
+}
+
+interface Stage {
+  worker: Worker;
+  output: Output;
+}
+
+/**
+ * Spawns commands, each from a worker thread of its own. One stage, the thread and the pipes, is set in advance, so
+ * that a restart does not wait for it.
+ */
+export class Spawner {
+  readonly #reaper: Reaper;
+  readonly #tapped: { stdout: boolean; stderr: boolean };
+  #stage: Stage | undefined;
+
+  constructor(reaper: Reaper, tapped: { stdout: boolean; stderr: boolean }) {
+    this.#reaper = reaper;
+    this.#tapped = tapped;
+  }
+
+  /** Sets the stage for the next command; done while nobody waits. */
+  prepare(): Stage {
+    this.#stage ??= setStage(this.#tapped);
+    return this.#stage;
+  }
+
+  /**
+   * @param listeners descriptors that the command gets from 3 on
+   * @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed
+   */
+  async spawn(order: Omit<SpawnOrder, 'stdio'>, listeners: number[]): Promise<Spawned> {
+    const { worker, output } = this.prepare();
+    this.#stage = undefined;
+    this.#reaper.expect();
+    const early = new Promise<ExitStatus>(fulfil => {
+      worker.on('message', (reply: SpawnReply) => {
+        if (reply.type === 'exited') fulfil({ code: reply.code, signal: reply.signal });
+      });
+    });
+    const ended = once(worker, 'exit');
+    worker.ref();
+    worker.postMessage({ ...order, stdio: [...output.stdio, ...listeners] } satisfies SpawnOrder);
+    const reply = await firstReply(worker);
+    if (reply.type === 'spawned') {
+      const { pid, notifyFd, noNewPrivileges = false } = reply;
+      output.start();
+      return { pid, notifyFd, noNewPrivileges, output, exit: this.#reaper.exitOf(pid, early) };
+    }
+    this.#reaper.notSpawned();
+    await ended;
+    output.close();
+    if (reply.type === 'failed' && reply.notifyFd !== undefined) close(reply.notifyFd);
+    throw cannotSpawn(order.command, reply);
+  }
+
+  async close(): Promise<void> {
+    this.#stage?.output.close();
+    await this.#stage?.worker.terminate();
+    this.#stage = undefined;
+  }
+}
+
+function setStage(tapped: { stdout: boolean; stderr: boolean }): Stage {
+  const output = new Output(tapped);
+  const worker = new Worker(new URL('./spawn.worker.js', import.meta.url), {
+    // It spawns one process: small heaps keep relisten small.
+    resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
+  });
+  worker.unref();
+  worker.postMessage({ lifelines: output.lifelines });
+  return { worker, output };
+}
+
+function firstReply(worker: Worker): Promise<SpawnReply> {
+  return new Promise(fulfil => {
+    worker.once('message', fulfil);
+    worker.once('error', (error: Error) => fulfil({ type: 'failed', code: 'EIO', message: error.message }));
+  });
+}
+
+const WHY: Record<string, [code: string, why: string]> = {
+  ENOENT: ['ERR_COMMAND_NOT_FOUND', 'no such command, or the interpreter that its first line names is missing'],
+  EACCES: ['ERR_COMMAND_NOT_EXECUTABLE', 'not executable for this user'],
+  ENOEXEC: ['ERR_COMMAND_NOT_EXECUTABLE', 'not a program that the kernel can execute'],
+};
+
+function cannotSpawn([file = '']: string[], reply: SpawnReply): RelistenError {
+  const failure = reply.type === 'failed' ? reply : { code: 'EIO', message: 'it ended at once' };
+  const [code, why] = WHY[failure.code] ?? [failure.code, failure.message];
+  return new RelistenError(`Cannot run ${file}: ${why}`, { code, op: 'spawn' });
+}

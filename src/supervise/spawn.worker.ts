@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { parentPort } from 'node:worker_threads';
+import { codeOf } from '../kernel/errno.ts';
+import { hasLibc } from '../kernel/libc.ts';
+import { installFilter } from '../kernel/seccomp.ts';
+import type { Lifeline } from './output.ts';
+import type { SpawnOrder, SpawnReply } from './spawn.ts';
+
+/*
+ * A thread that puts itself under the seccomp filter, spawns one command, which inherits it, and ends. The main thread
+ * stays unfiltered, and reaps the child (see reaper.ts), unless it ends while this thread still looks.
+ */
+
+const port = parentPort;
+if (!port) throw new Error('spawn.worker runs as a worker thread only');
+const reply = (message: SpawnReply) => port.postMessage(message);
+
+// Done before the order comes, so that a restart does not wait for it.
+if (process.platform === 'linux') hasLibc();
+
+port.on('message', (order: { lifelines: Lifeline[] } | SpawnOrder) => {
+  if ('lifelines' in order) {
+    for (const lifeline of order.lifelines) spawnLifeline(lifeline);
+    return;
+  }
+  try {
+    run(order);
+  } catch (error) {
+    reply({ type: 'failed', code: codeOf(error) ?? 'EIO', message: error instanceof Error ? error.message : '' });
+  }
+  port.close();
+});
+
+function spawnLifeline({ command: [file = '', ...args], stdio }: Lifeline): void {
+  const child = spawn(file, args, { stdio, detached: true, env: { PATH: process.env.PATH } });
+  child.on('error', () => {}); // no shell here: then nobody copies after us
+  child.unref();
+}
+
+function run(order: SpawnOrder): void {
+  const [file = '', ...args] = order.command;
+  const filter = order.intercept ? installFilter() : undefined;
+  const child = spawn(file, args, {
+    cwd: order.cwd,
+    env: order.env,
+    uid: order.uid,
+    gid: order.gid,
+    stdio: order.stdio,
+    // A session and process group of its own, so that all of it can be signalled, and Ctrl-C reaches relisten alone.
+    detached: true,
+  });
+  child.on('error', error => {
+    reply({ type: 'failed', code: codeOf(error) ?? 'EIO', message: error.message, notifyFd: filter?.notifyFd });
+  });
+  child.on('exit', (code, signal) => reply({ type: 'exited', code, signal }));
+  if (child.pid === undefined) return;
+  reply({ type: 'spawned', pid: child.pid, ...filter });
+  child.unref();
+}

@@ -1,0 +1,384 @@
+import { EventEmitter } from 'node:events';
+import { constants } from 'node:os';
+import { formatAddress } from '../address.ts';
+import { RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { Poller } from '../kernel/poll.ts';
+import { backoffMs, HEALTHY_MS } from './backoff.ts';
+import { Binder } from './binder.ts';
+import { endRunning } from './ending.ts';
+import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
+import { type ExitStatus, meaningOfExit } from './generation.ts';
+import { type HeldListener, Holder } from './holder.ts';
+import { Launcher } from './launch.ts';
+import type { SuperviseOptions } from './options.ts';
+import { holdPort } from './ports.ts';
+import { Reaper } from './reaper.ts';
+import { Running } from './running.ts';
+
+/** How relisten itself ends. */
+export interface EndStatus {
+  /** Exit code for the shell. */
+  code: number;
+  /** Why it ended by itself; undefined after {@link Supervisor.stop}. */
+  reason?: string;
+}
+
+interface Request {
+  resolve(outcome: RestartOutcome): void;
+}
+
+/**
+ * The loop that owns the state. There is at most one generation that is ready and not draining (`current`), and at most
+ * one that is starting (`next`); the others drain. Everything happens on this thread, in reaction to one event at a
+ * time; what takes time is waited for by callbacks that look at the state again.
+ */
+export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [EndStatus] }> {
+  readonly options: SuperviseOptions;
+  readonly holder = new Holder();
+  readonly #reaper = new Reaper();
+  readonly #poller = new Poller();
+  readonly #binder: Binder;
+  readonly #launcher: Launcher;
+  #current: Running | undefined;
+  #next: Running | undefined;
+  readonly #draining = new Set<Running>();
+  /** Waits for the outcome of the start that is under way. */
+  #asking: Request[] = [];
+  /** Came during a start: answered together by the restart that follows it. */
+  #queued: Request[] = [];
+  #number = 0;
+  #failures = 0;
+  /** Number of the generation that was ready last; 0 before the first. */
+  #lastReady = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #stopping = false;
+  #ended = false;
+  readonly #hurry = new AbortController();
+  restarts = 0;
+  crashes = 0;
+
+  constructor(options: SuperviseOptions, directory: string) {
+    super();
+    this.options = options;
+    const emit = (facts: EventFacts) => this.#emit(facts);
+    this.#binder = new Binder({
+      holder: this.holder,
+      evict: options.evict,
+      emit,
+      yieldTo: (running, listeners) => this.#yieldTo(running, listeners),
+    });
+    this.#launcher = new Launcher(options, directory, {
+      holder: this.holder,
+      poller: this.#poller,
+      reaper: this.#reaper,
+      binder: this.#binder,
+      emit,
+    });
+  }
+
+  /** Every generation that is not gone, oldest first. */
+  get generations(): Running[] {
+    return [...this.#draining, this.#current, this.#next]
+      .filter(running => running !== undefined)
+      .sort((a, b) => a.number - b.number);
+  }
+
+  get current(): Running | undefined {
+    return this.#current;
+  }
+
+  /** Holds the named ports and starts the first generation. Listen to `end` before. */
+  async start(): Promise<RestartOutcome> {
+    this.#reaper.start();
+    try {
+      for (const port of this.options.ports) {
+        const listener = await holdPort(port, this.holder, this.#binder);
+        this.#emit({ type: 'held', address: formatAddress(listener.address) });
+      }
+    } catch (error) {
+      await this.#close();
+      throw error;
+    }
+    return this.#ask();
+  }
+
+  /** Takes over listeners of a server that relisten did not start; `running` is then the ready generation. */
+  adopt(running: Running): void {
+    this.#number = Math.max(this.#number, running.number);
+    this.#lastReady = running.number;
+    running.become('ready');
+    this.#current = running;
+  }
+
+  /** A new generation; a request during a start is answered by the restart that follows it. */
+  restart(): Promise<RestartOutcome> {
+    if (this.#stopping) {
+      return Promise.reject(
+        new RelistenError('Cannot restart: relisten is stopping', { code: 'ERR_STOPPING', op: 'restart' }),
+      );
+    }
+    this.restarts++;
+    if (!this.#next) return this.#ask();
+    return new Promise(resolve => this.#queued.push({ resolve }));
+  }
+
+  /** Ends everything: drains what runs, lets go of the listeners. Asked again, it kills. */
+  async stop(): Promise<void> {
+    if (this.#stopping) {
+      this.#hurry.abort();
+      return;
+    }
+    this.#stopping = true;
+    clearTimeout(this.#retry);
+    const last = this.#current ?? this.#next;
+    const left = this.generations;
+    if (this.#next) this.#onFailed(this.#next, new Error('relisten is stopping'));
+    if (this.#current) void this.#drain(this.#current);
+    await Promise.all(left.map(running => running.gone));
+    await this.#finish({ code: exitCode(last?.exit) });
+  }
+
+  #ask(): Promise<RestartOutcome> {
+    return new Promise(resolve => {
+      this.#asking.push({ resolve });
+      void this.#begin();
+    });
+  }
+
+  /** Starts the next generation. */
+  async #begin(): Promise<void> {
+    if (this.#next) return;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    const running = new Running(++this.#number);
+    this.#next = running;
+    if (this.options.strategy === 'stop-first' && this.#current) await this.#drain(this.#current);
+    if (this.#stopping) return;
+    this.#emit({ type: 'state', generation: running.number, state: 'starting' });
+    try {
+      const expected = this.holder.listeners.filter(listener => listener.generations.has(this.#lastReady));
+      await this.#launcher.launch(running, expected, exit => this.#onExit(running, exit));
+      if (running.state === 'starting') this.#onReady(running);
+    } catch (error) {
+      if (running.state === 'starting') this.#onFailed(running, error);
+    }
+  }
+
+  #onReady(running: Running): void {
+    const old = this.#current;
+    running.become('ready');
+    this.#lastReady = running.number;
+    this.#next = undefined;
+    this.#current = running;
+    this.#launcher.announce(running);
+    this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
+    if (old) void this.#drain(old);
+    this.#answer({
+      ok: true,
+      generation: running.number,
+      pid: running.pid ?? 0,
+      durationMs: Date.now() - running.startedAt,
+    });
+    setTimeout(() => {
+      if (this.#current === running) this.#failures = 0;
+    }, HEALTHY_MS).unref();
+    this.#releaseStale();
+    this.#launcher.prepareLater();
+  }
+
+  #onFailed(running: Running, error: unknown): void {
+    const reason = running.blocked ?? (error instanceof Error ? error.message : String(error));
+    running.become('failed');
+    this.#next = undefined;
+    void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
+      const { exit } = running;
+      this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
+      this.#answer(failure(running, reason));
+      if (!this.#current && !this.#next) this.#startAgain({ code: exitCodeOfFailure(error, exit), reason });
+    });
+  }
+
+  #onExit(running: Running, exit: ExitStatus): void {
+    running.exit = exit;
+    const left = running.family().length;
+    if (left === 0) running.finish();
+    switch (meaningOfExit(running.state, exit, this.#current !== undefined)) {
+      case 'failed-start':
+        this.#onFailed(running, new Error(describeExit(exit)));
+        break;
+      case 'done':
+        this.#onDone(running, left);
+        break;
+      case 'crash':
+        this.#onCrash(running);
+        break;
+      case 'over': // whoever ends it waits for the rest of it
+    }
+  }
+
+  #onCrash(running: Running): void {
+    this.crashes++;
+    this.#leave(running);
+    if (this.#stopping || this.#next) return;
+    const reason = `generation ${running.number} ${describeExit(running.exit)}`;
+    this.#startAgain({ code: exitCode(running.exit), reason });
+  }
+
+  /** The program says that it is finished: so are we, unless a new generation is on its way. */
+  #onDone(running: Running, left: number): void {
+    const wasReady = running.state === 'ready';
+    this.#leave(running);
+    if (left > 0) this.#emit({ type: 'notice', text: WENT_TO_BACKGROUND });
+    if (!wasReady) this.#answer(failure(running, 'it exited with 0'));
+    if (this.#stopping || this.#next) return;
+    this.#endWith({ code: 0 });
+  }
+
+  /** The main process ended by itself: ends what it left behind. */
+  #leave(running: Running): void {
+    running.become(running.state === 'starting' ? 'failed' : 'exited');
+    if (this.#current === running) this.#current = undefined;
+    if (this.#next === running) this.#next = undefined;
+    this.#emit({
+      type: 'state',
+      generation: running.number,
+      state: running.state,
+      pid: running.pid,
+      exit: running.exit,
+    });
+    this.#draining.add(running);
+    void this.#end(running, this.options.drainMs);
+  }
+
+  #endWith(status: EndStatus): void {
+    this.#stopping = true;
+    void Promise.all(this.generations.map(running => running.gone)).then(() => this.#finish(status));
+  }
+
+  /** After a crash or a failed start with nobody left: at once the first time, then with growing pauses. */
+  #startAgain(end: EndStatus): void {
+    if (this.#stopping || this.#asking.length > 0) return;
+    this.#failures++;
+    const giveUp = this.#failures >= (this.options.giveUp ?? Number.POSITIVE_INFINITY);
+    const neverReady = this.#lastReady === 0;
+    if (giveUp || (neverReady && !this.options.outliveFailedStart)) {
+      this.#endWith(end);
+      return;
+    }
+    if (neverReady) {
+      this.#emit({ type: 'notice', text: 'Waiting for a change, or a restart, to start it again' });
+      return;
+    }
+    const delayMs = backoffMs(this.#failures);
+    this.#emit({ type: 'backoff', delayMs, failures: this.#failures });
+    this.#retry = setTimeout(() => void this.#begin(), delayMs);
+  }
+
+  /** The old generation's end after the new one is ready. Resolves when it is gone. */
+  async #drain(running: Running): Promise<void> {
+    if (running.state !== 'ready') return running.gone;
+    running.become('draining');
+    if (this.#current === running) this.#current = undefined;
+    this.#draining.add(running);
+    this.#emit({ type: 'state', generation: running.number, state: 'draining', pid: running.pid });
+    this.#cutOldest();
+    await this.#end(running, this.options.drainMs);
+    running.become('exited');
+    const { number: generation, pid, exit } = running;
+    this.#emit({ type: 'state', generation, state: 'exited', pid, exit });
+  }
+
+  /** Signals, waits, kills; resolves when no process of it is left. */
+  async #end(running: Running, graceMs: number): Promise<void> {
+    const cut = await endRunning(running, { signal: this.options.stopSignal, graceMs, hurry: this.#hurry.signal });
+    this.#draining.delete(running);
+    if (cut > 0) this.#emit({ type: 'cut', generation: running.number, processes: cut });
+    this.#releaseStale();
+  }
+
+  /** Too many old ones drain at once: the oldest has had the longest time. */
+  #cutOldest(): void {
+    const draining = [...this.#draining].filter(running => running.state === 'draining');
+    for (const running of draining.slice(0, Math.max(0, draining.length - this.options.maxDraining))) {
+      const cut = running.signalAll('SIGKILL');
+      this.#emit({ type: 'cut', generation: running.number, processes: cut });
+    }
+  }
+
+  /** Lets go of listeners that no living generation listens on, once a ready one shows which it wants. */
+  #releaseStale(): void {
+    if (!this.#current || this.#next || this.#stopping) return;
+    const alive = new Set(this.generations.filter(running => !running.isGone).map(running => running.number));
+    for (const listener of [...this.holder.listeners]) {
+      if (listener.pinned || [...listener.generations].some(number => alive.has(number))) continue;
+      this.holder.release(listener);
+      this.#emit({ type: 'released', address: formatAddress(listener.address) });
+    }
+  }
+
+  /** A starting generation wants an address that held listeners of another shape block: the old one must go first. */
+  async #yieldTo(running: Running, listeners: HeldListener[]): Promise<void> {
+    const shown = listeners.map(listener => formatAddress(listener.address)).join(', ');
+    this.#emit({
+      type: 'notice',
+      text: `Generation ${running.number} listens on an address that overlaps ${shown}: this restart is stop-first`,
+    });
+    if (this.#current) await this.#drain(this.#current);
+    for (const listener of listeners) this.holder.release(listener);
+  }
+
+  #answer(outcome: RestartOutcome): void {
+    const asking = this.#asking;
+    this.#asking = this.#queued;
+    this.#queued = [];
+    for (const { resolve } of asking) resolve(outcome);
+    if (this.#asking.length > 0 && !this.#stopping) setImmediate(() => void this.#begin());
+  }
+
+  async #finish(status: EndStatus): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.#close();
+    this.emit('end', status);
+  }
+
+  async #close(): Promise<void> {
+    this.holder.releaseAll();
+    await this.#launcher.close();
+    await this.#poller.close();
+    this.#reaper.stop();
+  }
+
+  #emit(facts: EventFacts): void {
+    this.emit('event', { at: Date.now(), ...facts } as SuperviseEvent);
+  }
+}
+
+const WENT_TO_BACKGROUND =
+  'The command went into the background, and is ended: relisten supervises what stays in the foreground';
+
+/** A generation that failed to start has no clients: it gets this long at most to end by itself. */
+const FAILED_GRACE_MS = 5_000;
+
+/** As a shell tells it: the code, or 128 and the signal's number. */
+export function exitCode(exit: ExitStatus | undefined): number {
+  return exit?.code ?? (exit?.signal ? 128 + constants.signals[exit.signal] : 0);
+}
+
+function exitCodeOfFailure(error: unknown, exit: ExitStatus | undefined): number {
+  const code = codeOf(error);
+  if (code === 'ERR_COMMAND_NOT_FOUND') return 127;
+  if (code === 'ERR_COMMAND_NOT_EXECUTABLE') return 126;
+  if (code === 'ERR_NOT_READY') return 1; // we ended it: its own code says nothing
+  return exitCode(exit) || 1;
+}
+
+function describeExit(exit: ExitStatus | undefined): string {
+  return exit?.signal ? `was ended by ${exit.signal}` : `exited with ${exit?.code ?? 'an unknown code'}`;
+}
+
+function failure(running: Running, reason: string): RestartOutcome {
+  const { number: generation, exit, startedAt, output } = running;
+  return { ok: false, generation, reason, exit, stderr: output?.lastLines ?? [], durationMs: Date.now() - startedAt };
+}
