@@ -40,3 +40,14 @@ export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }
+
+/** What a system call failed with, or undefined when it did not; anything else that is thrown goes on. */
+export function failureOf(action: () => void): KernelError | undefined {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    if (error instanceof KernelError) return error;
+    throw error;
+  }
+}

@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
+import { bindFd } from '../bind/bind-fd.ts';
+import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
-import { bind, setOption } from '../kernel/socket.ts';
+import { setOption } from '../kernel/socket.ts';
 import type { EventFacts } from './events.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import type { WantedBind } from './intercept.ts';
@@ -28,8 +30,7 @@ export class Binder {
 
   /** For a listener of relisten's own; see -p. */
   async bindOwn(fd: number, address: SocketAddress): Promise<void> {
-    setOption(fd, 'SO_REUSEADDR', 1);
-    bind(fd, address);
+    await bindFd(fd, address, { evict: this.#host.evict });
   }
 
   /**
@@ -45,13 +46,7 @@ export class Binder {
     try {
       await this.#bind(running, fd, wanted.address);
     } catch (error) {
-      const colliding = this.#host.holder.listeners.filter(
-        held =>
-          'port' in held.address &&
-          'port' in wanted.address &&
-          held.address.port === wanted.address.port &&
-          !held.pinned,
-      );
+      const colliding = this.#host.holder.listeners.filter(held => overlaps(held, wanted) && !held.pinned);
       if (codeOf(error) !== 'EADDRINUSE' || colliding.length === 0) throw this.#explain(running, wanted.address, error);
       await this.#host.yieldTo(running, colliding);
       await this.#bind(running, fd, wanted.address);
@@ -59,8 +54,14 @@ export class Binder {
     return true;
   }
 
-  async #bind(_running: Running, fd: number, address: SocketAddress): Promise<void> {
-    await this.bindOwn(fd, address);
+  async #bind(running: Running, fd: number, address: SocketAddress): Promise<void> {
+    const { evict, emit } = this.#host;
+    await bindFd(fd, address, {
+      evict,
+      signal: running.starting.signal,
+      onWait: ({ address: waitedFor, message, until }) =>
+        emit({ type: 'waiting', generation: running.number, address: waitedFor, reason: message, until }),
+    });
   }
 
   #explain(running: Running, address: SocketAddress, error: unknown): unknown {

@@ -1,0 +1,48 @@
+import { RelistenError } from '../errors.ts';
+import type { Inspection, ProcessFacts } from '../inspection.ts';
+import { codeOf, describeErrno, errnoOf } from '../kernel/errno.ts';
+
+/** What errors call the action and the address. */
+export interface Named {
+  op: 'bind' | 'listen';
+  address: string;
+}
+
+/**
+ * `Cannot listen on 127.0.0.1:3000: in use by node server.js (pid 4242, started 14:03 in /srv/app)`.
+ *
+ * @param prefix stands in front of the reason
+ */
+export function bindError({ op, address }: Named, cause: unknown, report?: Inspection, prefix = ''): RelistenError {
+  const code = codeOf(cause) ?? 'EADDRINUSE';
+  const why = report ? reasonOf(report) : describeErrno(errnoOf(code)).meaning;
+  return new RelistenError(`Cannot ${wordsOf(op)} ${address}: ${prefix}${why}`, { code, op, address, cause, report });
+}
+
+export function wordsOf(op: Named['op']): string {
+  return op === 'listen' ? 'listen on' : 'bind';
+}
+
+/** In one clause: whose it is, where a process has it; else what the inspection found. */
+export function reasonOf({ listeners, blockers, summary }: Inspection): string {
+  const owners = [...listeners, ...blockers].flatMap(socket => socket.owners);
+  const [owner] = owners;
+  if (!owner) return summary;
+  const others = new Set(owners.map(({ pid }) => pid)).size - 1;
+  return `in use by ${describeProcess(owner)}${others > 0 ? ` and ${others} more` : ''}`;
+}
+
+/** `node server.js (pid 4242, started 14:03 in /srv/app)`. */
+export function describeProcess({ command, pid, startedAt, cwd }: ProcessFacts): string {
+  return `${command} (pid ${pid}, started ${clock(startedAt)}${cwd === undefined ? '' : ` in ${cwd}`})`;
+}
+
+/** Local time as `14:03`, or with `seconds`; with the date in front when it is not today's. Unix times in ms. */
+export function clock(time: number, options: { now?: number; seconds?: boolean } = {}): string {
+  const date = new Date(time);
+  const digits = options.seconds ? 8 : 5;
+  // Sweden writes dates and times as ISO 8601 does.
+  const text = date.toLocaleTimeString('sv').slice(0, digits);
+  const day = date.toLocaleDateString('sv');
+  return day === new Date(options.now ?? Date.now()).toLocaleDateString('sv') ? text : `${day} ${text}`;
+}

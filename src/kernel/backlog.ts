@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { IPPROTO_TCP } from './constants.ts';
+import { call } from './libc.ts';
+import { describeSocket } from './socket.ts';
+
+const TCP_INFO = 11;
+/** Up to tcpi_sacked, which is the limit of the accept queue for a listener (net/ipv4/tcp.c, tcp_get_info). */
+const TCP_INFO_BYTES = 32;
+const SACKED_OFFSET = 28;
+
+/**
+ * How many connections may wait in a listener's accept queue: what is left of the backlog after the kernel capped it at
+ * net.core.somaxconn (listen(2)). A unix socket does not tell; the cap is then computed.
+ *
+ * @returns undefined where it cannot be known
+ */
+export function grantedBacklog(fd: number, asked: number): number | undefined {
+  if (describeSocket(fd)?.domain === 'unix') {
+    const cap = somaxconn();
+    return cap === undefined ? undefined : Math.min(asked, cap);
+  }
+  const info = Buffer.alloc(TCP_INFO_BYTES);
+  call('getsockopt', [fd, IPPROTO_TCP, TCP_INFO, info, Uint32Array.of(info.length)], `${fd}, TCP_INFO`);
+  return info.readUInt32LE(SACKED_OFFSET);
+}
+
+/** net.core.somaxconn of the network namespace. */
+function somaxconn(): number | undefined {
+  try {
+    return Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
