@@ -61,7 +61,9 @@ export function rounded(ms: number): number {
 export function gapOf(samples: Samples, durationMs: number, wanted: (index: number) => boolean): Gap {
   let longest: Gap = { ms: 0, at: 0 };
   let last = 0;
-  const reach = (at: number) => {
+  const reach = (answered: number) => {
+    // Answers to the last arrivals come when nothing is due any more: no gap of the server's.
+    const at = Math.min(answered, durationMs);
     if (at - last > longest.ms) longest = { ms: at - last, at: last };
     last = at;
   };
