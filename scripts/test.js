@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from './build.js';
 import { leftFiles, leftProcesses } from './leftovers.js';
 import { setup } from './setup.js';
 
@@ -25,14 +26,6 @@ for (const failure of failures) console.error(`FAILED: ${failure}`);
 const failed = counts.failed + failures.length;
 console.log(`${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped`);
 process.exitCode = failed === 0 && counts.passed > 0 ? 0 : 1;
-
-function build() {
-  // What was deleted from src/ must not live on in dist/.
-  rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
-  return (
-    spawnSync(join(BIN, 'tsc'), ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: ['ignore', 2, 2] }).status === 0
-  );
-}
 
 /**
  * Runs vitest with temporary files in a folder of its own, and with a mark in its environment that every process it
