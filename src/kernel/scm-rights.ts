@@ -74,8 +74,8 @@ export interface Received {
  *
  * @param maxBytes the longest payload to accept
  * @returns 'again' where none waits, 'end' where the other side has closed and nothing is left
- * @throws RelistenError ERR_MESSAGE_TRUNCATED where the payload was longer, or where this process had no room for every
- * descriptor (MSG_CTRUNC): those that came are closed
+ * @throws RelistenError ERR_FDS_TRUNCATED where this process had no room for every descriptor (MSG_CTRUNC), else
+ * ERR_MESSAGE_TRUNCATED where the payload was longer: the descriptors that came are closed
  */
 export function receiveFds(fd: number, maxBytes: number): Received | 'again' | 'end' {
   const payload = Buffer.allocUnsafeSlow(maxBytes);
@@ -93,11 +93,11 @@ export function receiveFds(fd: number, maxBytes: number): Received | 'again' | '
 }
 
 function truncation(flags: number, fds: number, maxBytes: number): RelistenError {
-  const why =
+  const [code, why] =
     flags & C.MSG_CTRUNC
-      ? `no room for more than ${fds} of its file descriptors (RLIMIT_NOFILE)`
-      : `it is longer than ${maxBytes} bytes`;
-  return new RelistenError(`Cannot receive a message: ${why}`, { code: 'ERR_MESSAGE_TRUNCATED', op: 'recvmsg' });
+      ? ['ERR_FDS_TRUNCATED', `no room for more than ${fds} of its file descriptors (RLIMIT_NOFILE)`]
+      : ['ERR_MESSAGE_TRUNCATED', `it is longer than ${maxBytes} bytes`];
+  return new RelistenError(`Cannot receive a message: ${why}`, { code, op: 'recvmsg' });
 }
 
 const SEQPACKET_TYPE = C.SOCK_SEQPACKET | C.SOCK_CLOEXEC | C.SOCK_NONBLOCK;

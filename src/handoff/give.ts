@@ -1,0 +1,297 @@
+import type { Server, Socket } from 'node:net';
+import { formatAddress } from '../address.ts';
+import { close } from '../kernel/fd.ts';
+import { Poller } from '../kernel/poll.ts';
+import { connectSeqpacket, MAX_FDS } from '../kernel/scm-rights.ts';
+import { peerCredentials } from '../kernel/socket.ts';
+import { type FrozenSocket, freeze, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
+import { Channel } from './channel.ts';
+import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
+import { mayReceive, type Ready, receiverPaths, watchDirectory } from './rendezvous.ts';
+import { requestsOn } from './requests.ts';
+import { isHandedOff, type RawHandoff } from './state.ts';
+import { warnOnce } from './warn.ts';
+
+/** Passes connections to the processes of the generation that is ready. */
+export interface Giver {
+  /**
+   * Offers a connection. The caller has just seen that it is between two requests, or that it is raw TCP. It is not read
+   * from now on, unless the answer is false.
+   *
+   * @returns true once another process owns it and has said so: close it here, nothing will be sent. False: it is ours.
+   */
+  handOff(socket: Socket, about: { server: Server; protocol: 'http1' | 'tcp' }): boolean | Promise<boolean>;
+  /** Lets go of the receivers. What they have not answered is theirs, or the kernel's to close. */
+  close(): Promise<void>;
+}
+
+export interface GiveOptions {
+  /** How long to wait for the first receiver, in milliseconds. @default 1_000 */
+  waitMs?: number;
+  /** What raw TCP servers do to take part. */
+  raw?: ReadonlyMap<Server, RawHandoff>;
+}
+
+/** Batches on their way to one receiver. The queue of a unix socket holds 10 messages (net.unix.max_dgram_qlen). */
+const WINDOW = 4;
+/** What a connection adds to a message without its state. */
+const CONNECTION_BYTES = 256;
+
+interface Offer {
+  frozen: FrozenSocket;
+  given: GivenConnection;
+  answer: (taken: boolean) => void;
+}
+
+interface Receiver {
+  channel: Channel;
+  /** Undefined before its hello. */
+  room: number | undefined;
+  /** Batches without an answer, oldest first: answers come in their order. */
+  unanswered: Offer[][];
+}
+
+/**
+ * Looks for the receivers of the ready generation in the private directory.
+ *
+ * @returns undefined where none has come within the time
+ */
+export async function openGiver(
+  directory: string,
+  ready: Ready,
+  options: GiveOptions = {},
+): Promise<Giver | undefined> {
+  const giver = new ConnectionGiver(directory, ready, options.raw ?? new Map());
+  if (await giver.ready(options.waitMs ?? 1_000)) return giver;
+  await giver.close();
+  return undefined;
+}
+
+class ConnectionGiver implements Giver {
+  readonly #directory: string;
+  readonly #ready: Ready;
+  readonly #raw: ReadonlyMap<Server, RawHandoff>;
+  readonly #poller = new Poller();
+  readonly #receivers = new Map<string, Receiver>();
+  readonly #unwatch: () => void;
+  #pending: Offer[] = [];
+  #scheduled = false;
+  #onHello: () => void = () => undefined;
+
+  constructor(directory: string, ready: Ready, raw: ReadonlyMap<Server, RawHandoff>) {
+    this.#directory = directory;
+    this.#ready = ready;
+    this.#raw = raw;
+    this.#unwatch = watchDirectory(directory, () => this.#look());
+    this.#look();
+  }
+
+  /** Whether somebody receives, as soon as that is known. */
+  ready(waitMs: number): Promise<boolean> {
+    return new Promise(settle => {
+      const timer = setTimeout(() => settle(false), waitMs);
+      this.#onHello = () => {
+        clearTimeout(timer);
+        settle(true);
+      };
+    });
+  }
+
+  handOff(
+    socket: Socket,
+    { server, protocol }: { server: Server; protocol: 'http1' | 'tcp' },
+  ): boolean | Promise<boolean> {
+    const frozen = freeze(socket);
+    if (!frozen) return false;
+    const given =
+      protocol === 'http1' ? describeHttp(socket, server) : describeRaw(socket, server, this.#raw.get(server));
+    if (!given) {
+      frozen.thaw();
+      return false;
+    }
+    return new Promise(settle => {
+      const answer = (taken: boolean) => {
+        if (!taken) {
+          if (given.unread) socket.unshift(given.unread);
+          frozen.thaw();
+        }
+        settle(taken);
+      };
+      this.#pending.push({ frozen, given, answer });
+      this.#schedule();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#unwatch();
+    for (const { channel, unanswered } of this.#receivers.values()) {
+      channel.close();
+      for (const offer of unanswered.flat()) offer.answer(true);
+    }
+    this.#receivers.clear();
+    this.#send();
+    await this.#poller.close();
+  }
+
+  #look(): void {
+    for (const path of receiverPaths(this.#directory, this.#ready.generation)) {
+      if (!this.#receivers.has(path)) this.#connect(path);
+    }
+  }
+
+  #connect(path: string): void {
+    let fd: number;
+    try {
+      fd = connectSeqpacket(path);
+    } catch {
+      return; // Bound but not listening yet, or left over: the directory changes again, or it never mattered.
+    }
+    const peer = peerCredentials(fd);
+    if (!mayReceive(peer, this.#ready, process.getuid?.() ?? -1)) {
+      close(fd);
+      warnOnce(`Refused to hand connections to pid ${peer.pid}: not a process of generation ${this.#ready.generation}`);
+      return;
+    }
+    const channel = new Channel(fd, this.#poller, {
+      onMessage: (message, fds) => this.#onMessage(path, receiver, message, fds),
+      onEnd: error => this.#onEnd(path, receiver, error),
+    });
+    const receiver: Receiver = { channel, room: undefined, unanswered: [] };
+    this.#receivers.set(path, receiver);
+  }
+
+  #onMessage(path: string, receiver: Receiver, message: Message, fds: number[]): void {
+    for (const fd of fds) close(fd);
+    const batch = message.type === 'hello' ? undefined : receiver.unanswered.shift();
+    if (message.type === 'give' || fds.length > 0 || (message.type !== 'hello' && !batch)) {
+      receiver.channel.close();
+      this.#onEnd(path, receiver, new Error(`an unexpected ${message.type}`), batch);
+      return;
+    }
+    receiver.room = message.room;
+    if (message.type === 'hello') this.#onHello();
+    const refused = message.type === 'taken' ? new Set(message.refused) : undefined;
+    batch?.forEach((offer, index) => {
+      offer.answer(message.type === 'taken' && !refused?.has(index));
+    });
+    this.#schedule();
+  }
+
+  /**
+   * | the receiver              | what it did not answer                                                   |
+   * |---------------------------|--------------------------------------------------------------------------|
+   * | ended                     | is ours: it answers before it reads, and its answers came before the end |
+   * | broke the protocol        | is given up: it may have taken it, and two must never read               |
+   */
+  #onEnd(path: string, receiver: Receiver, error?: unknown, more: Offer[] = []): void {
+    if (error) warnOnce(`Stopped handing connections to ${path}: ${String(error)}`);
+    else this.#receivers.delete(path);
+    receiver.room = 0;
+    for (const offer of [...more, ...receiver.unanswered.splice(0).flat()]) offer.answer(error !== undefined);
+    this.#schedule();
+  }
+
+  /** Everything that is offered in one go goes over in as few messages as will do. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    while (this.#pending.length > 0) {
+      const open = [...this.#receivers.values()].filter(({ room }) => (room ?? 0) > 0);
+      const receiver = open.filter(isReady).sort((a, b) => a.unanswered.length - b.unanswered.length)[0];
+      if (!receiver && open.some(({ unanswered }) => unanswered.length > 0)) return; // its answer brings us back
+      const share = Math.ceil(this.#pending.length / Math.max(open.length, 1));
+      const batch = takeBatch(this.#pending, receiver ? Math.min(share, roomOf(receiver)) : this.#pending.length);
+      if (receiver) give(receiver, batch);
+      else for (const offer of batch) offer.answer(false);
+    }
+  }
+}
+
+function roomOf({ room, unanswered }: Receiver): number {
+  return (room ?? 0) - unanswered.flat().length;
+}
+
+function isReady(receiver: Receiver): boolean {
+  return receiver.unanswered.length < WINDOW && roomOf(receiver) > 0;
+}
+
+/** Removes from the front what fits into one message; one connection always does. */
+function takeBatch(pending: Offer[], most: number): Offer[] {
+  let bytes = 0;
+  let count = 0;
+  for (const { given } of pending) {
+    bytes += CONNECTION_BYTES + base64Bytes(given);
+    if (count > 0 && (count >= Math.min(most, MAX_FDS) || bytes > MAX_MESSAGE_BYTES)) break;
+    count++;
+  }
+  return pending.splice(0, count);
+}
+
+function base64Bytes({ to, state, unread }: GivenConnection): number {
+  return to.length + Math.ceil((((state?.length ?? 0) + (unread?.length ?? 0)) * 4) / 3);
+}
+
+/** What was closed since it was offered is left out, at every attempt to send anew. */
+function give(receiver: Receiver, offers: Offer[]): void {
+  const batch: Offer[] = [];
+  receiver.unanswered.push(batch);
+  const make = () => {
+    batch.length = 0;
+    const fds: number[] = [];
+    for (const offer of offers) {
+      const fd = offer.frozen.fd();
+      if (fd === undefined) continue;
+      batch.push(offer);
+      fds.push(fd);
+    }
+    const connections = batch.map(({ given }) => given);
+    return { message: { type: 'give', connections } as const, fds };
+  };
+  receiver.channel.send(make, () => {
+    for (const offer of offers) if (!batch.includes(offer)) offer.answer(false);
+  });
+}
+
+function describeHttp(socket: Socket, server: Server): GivenConnection | undefined {
+  const to = addressOf(server);
+  if (to === undefined || socket.readableLength > 0) return undefined;
+  const given: GivenConnection = { to, protocol: 'http1', used: socket.bytesRead > 0 || isHandedOff(socket) };
+  const timeoutMs = remainingTimeout(socket);
+  if (timeoutMs !== undefined) given.timeoutMs = Math.round(timeoutMs);
+  const requests = requestsOn(socket);
+  if (requests > 0) given.requests = requests;
+  return given;
+}
+
+function describeRaw(socket: Socket, server: Server, raw: RawHandoff | undefined): GivenConnection | undefined {
+  const to = addressOf(server);
+  if (!raw || to === undefined || hasHalfCharacter(socket)) return undefined;
+  const state = raw.save(socket);
+  if (state === undefined || !(state instanceof Uint8Array)) return undefined;
+  if (state.length + socket.readableLength > MAX_STATE_BYTES) return undefined;
+  const given: GivenConnection = { to, protocol: 'tcp', state: Buffer.from(state) };
+  const unread: unknown = socket.readableLength > 0 ? socket.read() : null;
+  if (typeof unread === 'string') given.unread = Buffer.from(unread, socket.readableEncoding ?? 'utf8');
+  else if (unread instanceof Buffer) given.unread = unread;
+  return given;
+}
+
+const addresses = new WeakMap<Server, string>();
+
+/** The address of a server, remembered because a server that was closed has none. */
+export function addressOf(server: Server): string | undefined {
+  const address = server.address();
+  if (address === null) return addresses.get(server);
+  const text = formatAddress(
+    typeof address === 'string' ? { path: address } : { host: address.address, port: address.port },
+  );
+  addresses.set(server, text);
+  return text;
+}

@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync, unlinkSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
+import { codeOf } from '../kernel/errno.ts';
+import { processIds } from '../kernel/process.ts';
+
+/*
+ * Where giver and receiver meet: a private directory (RELISTEN_DIR, mode 0700), in which the supervisor says who is
+ * ready, and every thread that receives has a socket of its own.
+ */
+
+/** How often to look where the system cannot tell. */
+const LOOK_AGAIN_MS = 20;
+
+/** Who is ready, as the supervisor wrote it to ready.json before it told the old generation to stop. */
+export interface Ready {
+  generation: number;
+  /** Its first process. */
+  pid: number;
+  /** Its session (setsid(2)); every process of the generation is in it, unless it left. */
+  session: number;
+}
+
+/** Undefined where the file is not there, or says nothing that can be used. */
+export function readReady(directory: string): Ready | undefined {
+  try {
+    const value: Partial<Ready> = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8'));
+    const { generation, pid, session } = value;
+    const valid = [generation, pid, session].every(number => Number.isSafeInteger(number) && Number(number) > 0);
+    return valid ? { generation: Number(generation), pid: Number(pid), session: Number(session) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a process may receive for the ready generation.
+ *
+ * | uid     | pid or session                   | may |
+ * |---------|----------------------------------|-----|
+ * | another | any                              | no  |
+ * | ours    | the pid that the supervisor named| yes |
+ * | ours    | a process of the session it named| yes |
+ * | ours    | neither, or gone                 | no  |
+ */
+export function mayReceive(
+  peer: { pid: number; uid: number },
+  ready: Ready,
+  uid: number,
+  sessionOf = (pid: number) => processIds(pid)?.sid,
+): boolean {
+  if (peer.uid !== uid) return false;
+  return peer.pid === ready.pid || sessionOf(peer.pid) === ready.session;
+}
+
+/** The path of this thread's own socket. */
+export function receiverPath(directory: string, generation: number): string {
+  return join(directory, `handoff-${generation}-${process.pid}${threadId === 0 ? '' : `.${threadId}`}.sock`);
+}
+
+/** The sockets of a generation's receivers. */
+export function receiverPaths(directory: string, generation: number): string[] {
+  const name = new RegExp(`^handoff-${generation}(-\\d+(\\.\\d+)?)?\\.sock$`);
+  return readdirSync(directory)
+    .filter(entry => name.test(entry))
+    .sort()
+    .map(entry => join(directory, entry));
+}
+
+/** Calls back whenever something has changed in a directory; returns the end of it. Does not keep the process alive. */
+export function watchDirectory(directory: string, onChange: () => void): () => void {
+  try {
+    const watcher = watch(directory, { persistent: false }, onChange);
+    watcher.on('error', () => watcher.close());
+    return () => watcher.close();
+  } catch {
+    // No inotify instance is left for this user (inotify(7), max_user_instances).
+    const timer = setInterval(onChange, LOOK_AGAIN_MS).unref();
+    return () => clearInterval(timer);
+  }
+}
+
+/** Removes a path that may be gone already. */
+export function removePath(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,191 @@
+import { type Server, Socket } from 'node:net';
+
+/*
+ * The handle under a net.Socket or net.Server, which Node does not document: how a connection leaves a process without
+ * being closed, and how one from elsewhere enters. Tried on Node 20.20, 22.23, 24.21 and 26.10.
+ */
+
+interface StreamHandle {
+  fd: number;
+  reading: boolean;
+  writeQueueSize: number;
+  readStart(): number;
+  readStop(): number;
+  shutdown(request: unknown): number;
+  open(fd: number): number | undefined;
+  close(): void;
+}
+
+interface ServerHandle {
+  onconnection(status: number, client: StreamHandle): void;
+}
+
+function handleOf(socket: Socket): StreamHandle | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  return isStreamHandle(handle) ? handle : undefined;
+}
+
+function isStreamHandle(handle: unknown): handle is StreamHandle {
+  return (
+    typeof handle === 'object' && handle !== null && 'readStop' in handle && 'shutdown' in handle && 'fd' in handle
+  );
+}
+
+/** A connection that nobody in this process reads or half-closes for the time being. */
+export interface FrozenSocket {
+  /** The descriptor, still Node's; undefined once the socket was closed. */
+  fd(): number | undefined;
+  /** Reads on, as if nothing had been. */
+  thaw(): void;
+}
+
+/**
+ * Stops the reading of a socket below everything that could start it again, so that bytes which arrive from now on stay
+ * in the kernel. A close still closes this process's descriptor, which sends nothing as long as another one is open
+ * (close(2)); a half-close does nothing, because it would reach the client through every copy (shutdown(2)).
+ *
+ * @returns undefined for what is not a plain TCP or unix stream with nothing left to write
+ */
+export function freeze(socket: Socket): FrozenSocket | undefined {
+  const handle = handleOf(socket);
+  if (!handle || socket.destroyed || !(handle.fd >= 0) || 'encrypted' in socket) return undefined;
+  if (socket.writableLength > 0 || handle.writeQueueSize > 0 || socket.writableEnded || socket.readableEnded) {
+    return undefined;
+  }
+  const wasReading = handle.reading;
+  handle.readStop();
+  handle.reading = false;
+  const shadows = { readStart: () => 0, shutdown: () => 1 };
+  for (const [name, value] of Object.entries(shadows)) {
+    Object.defineProperty(handle, name, { value, configurable: true, writable: true });
+  }
+  return {
+    fd: () => (handleOf(socket) === handle && !socket.destroyed ? handle.fd : undefined),
+    thaw() {
+      for (const name of Object.keys(shadows)) Reflect.deleteProperty(handle, name);
+      if (!wasReading || handleOf(socket) !== handle || socket.destroyed) return;
+      handle.reading = true;
+      handle.readStart();
+    },
+  };
+}
+
+/** Whether a decoder (`setEncoding`) holds back bytes of a character that has not fully come. */
+export function hasHalfCharacter(socket: Socket): boolean {
+  const decoder: unknown = Reflect.get(Reflect.get(socket, '_readableState') ?? {}, 'decoder');
+  return typeof decoder === 'object' && decoder !== null && Number(Reflect.get(decoder, 'lastNeed')) > 0;
+}
+
+/** Milliseconds until `socket.setTimeout()` fires; undefined where none is set. */
+export function remainingTimeout(socket: Socket): number | undefined {
+  const timer = bySymbol(socket, 'timeout');
+  if (!socket.timeout || typeof timer !== 'object' || timer === null) return undefined;
+  // Both are the event loop's clock, which is not to be had otherwise.
+  const now = setTimeout(() => undefined, 1);
+  clearTimeout(now);
+  const elapsed = Number(Reflect.get(now, '_idleStart')) - Number(Reflect.get(timer, '_idleStart'));
+  return Number.isFinite(elapsed) ? Math.max(1, socket.timeout - elapsed) : socket.timeout;
+}
+
+/**
+ * Whether a server can take a connection that it did not accept.
+ *
+ * @param planned how many it will be given before that
+ */
+export function canInject(server: Server, planned: number): boolean {
+  const handle: unknown = Reflect.get(server, '_handle');
+  if (typeof handle !== 'object' || handle === null || typeof Reflect.get(handle, 'onconnection') !== 'function')
+    return false;
+  const count = Number(Reflect.get(server, '_connections')) + planned;
+  return !(server.maxConnections > 0 && count >= server.maxConnections);
+}
+
+/**
+ * Gives a connected socket to a server, as if the server had accepted it: counted, with the server's options, announced
+ * by 'connection'. The server's own code does it (`handle.onconnection`), so that it is what this Node does.
+ *
+ * Owns the fd from the call on: it is closed where this throws.
+ *
+ * @param onSocket sees the socket before any listener of the server does
+ */
+export function inject(server: Server, fd: number, onSocket: (socket: Socket) => void): Socket {
+  const listener = Reflect.get(server, '_handle') as ServerHandle;
+  const client = openHandle(listener, fd);
+  let socket: Socket | undefined;
+  const remember = (accepted: Socket) => {
+    socket = accepted;
+    onSocket(accepted);
+  };
+  server.prependOnceListener('connection', remember);
+  try {
+    listener.onconnection(0, client);
+  } finally {
+    server.off('connection', remember);
+    if (!socket) client.close();
+  }
+  if (!socket) throw new Error('the server dropped the connection');
+  return socket;
+}
+
+/** A handle of the listener's own class; a cluster worker's listener is none, and there the fd says what it is. */
+function openHandle(listener: object, fd: number): StreamHandle {
+  const Handle = listener.constructor;
+  if (Handle !== Object) {
+    const client: StreamHandle = Reflect.construct(Handle, [0]);
+    const status = client.open(fd) ?? 0;
+    if (status === 0) return client;
+    client.close();
+  }
+  const carrier = new Socket({ fd, readable: false, writable: false });
+  const handle = handleOf(carrier);
+  if (!handle) throw new Error(`fd ${fd} is no stream`);
+  Reflect.set(carrier, '_handle', null);
+  return handle;
+}
+
+interface HttpParser {
+  onIncoming: ((...args: unknown[]) => unknown) | null;
+  execute(bytes: Buffer, offset: number, length: number): unknown;
+}
+
+function parserOf(socket: Socket): HttpParser | undefined {
+  const parser: unknown = Reflect.get(socket, 'parser');
+  const usable = typeof parser === 'object' && parser !== null && 'execute' in parser && 'onIncoming' in parser;
+  return usable ? (parser as HttpParser) : undefined;
+}
+
+const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];
+const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
+
+/**
+ * Makes the parser of a connection that was just injected believe that a request has passed, as it has in another
+ * process: the connection is then idle in the server's own list, and headersTimeout does not end it with a 408 that the
+ * client would take for the answer to its next request. The parser reads a request while none of its callbacks is there.
+ */
+export function markUsed(socket: Socket): void {
+  const parser = parserOf(socket);
+  if (!parser) return;
+  const type = parser.constructor;
+  const callbacks = EVENTS.map(name => Reflect.get(type, name) as PropertyKey)
+    .filter(key => typeof key === 'number')
+    .map(key => [key, Reflect.get(parser, key)] as const);
+  for (const [key] of callbacks) Reflect.set(parser, key, undefined);
+  try {
+    parser.execute(ANY_REQUEST, 0, ANY_REQUEST.length);
+  } finally {
+    for (const [key, value] of callbacks) Reflect.set(parser, key, value);
+  }
+}
+
+/** Runs `around` in place of every request's way from the parser into the server; it must call `proceed`. */
+export function aroundRequests(socket: Socket, around: (proceed: () => unknown) => unknown): void {
+  const parser = parserOf(socket);
+  const original = parser?.onIncoming;
+  if (!parser || !original) return;
+  parser.onIncoming = (...args) => around(() => Reflect.apply(original, parser, args));
+}
+
+function bySymbol(owner: object, description: string): unknown {
+  const symbol = Object.getOwnPropertySymbols(owner).find(candidate => candidate.description === description);
+  return symbol === undefined ? undefined : Reflect.get(owner, symbol);
+}
