@@ -1,6 +1,9 @@
 import type { SocketAddress } from './address.ts';
 
-/** The kernel's TCP states (include/net/tcp_states.h), with the kernel's spelling; unix sockets use the first two. */
+/**
+ * The kernel's TCP states (include/net/tcp_states.h), with the kernel's spelling; unix sockets use the first two. CLOSE is
+ * a socket that is bound and neither listens nor is connected.
+ */
 export type SocketState =
   | 'LISTEN'
   | 'ESTABLISHED'
@@ -28,6 +31,10 @@ export interface ProcessFacts {
   ppid: number;
   /** The parent's command line, where it still exists and is not pid 1. */
   parent?: string;
+  /** Whatever started it has ended, and pid 1 or a subreaper has it now (prctl(2), PR_SET_CHILD_SUBREAPER). */
+  orphaned: boolean;
+  /** The systemd service that it runs in. */
+  unit?: string;
   /** Unix time in milliseconds. */
   startedAt: number;
 }
@@ -44,6 +51,8 @@ export interface SocketFacts {
   remainingMs?: number;
   /** IPv6 only, where the kernel told. */
   v6only?: boolean;
+  /** Whether it set SO_REUSEPORT; only where that matters and could be read. */
+  reuseport?: boolean;
   /** Processes that have it open, as far as the reader may see. */
   owners: ProcessFacts[];
 }
@@ -67,6 +76,7 @@ export type Reason =
   | 'orphan-listener'
   | 'time-wait'
   | 'leftover-connections'
+  | 'bound-only'
   | 'ephemeral-client'
   | 'other-family-or-wildcard'
   | 'v6only'
@@ -88,7 +98,12 @@ export interface Inspection {
   /** What to do about it, a sentence each. */
   advice: string[];
   listeners: SocketFacts[];
-  /** Every other socket with this local port that can stand in the way of a bind. */
+  /** Other sockets that stand in the way of a bind: at most 100 of them, those with a process and the last to go first. */
   blockers: SocketFacts[];
+  /** How many sockets of each state are in the way in all. */
+  counts: Partial<Record<SocketState, number>>;
+  /** Empty where this system lets nobody bind without listening. */
   trials: BindTrial[];
+  /** What could not be seen or tried here, a sentence each. */
+  unseen: string[];
 }

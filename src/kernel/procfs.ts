@@ -85,11 +85,17 @@ export function socketInode(pid: number | 'self', fd: number | string): number |
   }
 }
 
+/** A descriptor under which a process has this socket. */
+export function fdOfSocket(pid: number, inode: number): number | undefined {
+  const fd = allFds(pid).find(name => socketInode(pid, name) === inode);
+  return fd === undefined ? undefined : Number(fd);
+}
+
 /** Who and what a process is; undefined when it is gone. */
 export function processFacts(pid: number): ProcessFacts | undefined {
   const status = read(`/proc/${pid}/status`);
-  const ticks = startTicks(pid);
-  if (status === undefined || ticks === undefined) return undefined;
+  const stat = statFields(pid);
+  if (status === undefined || stat === undefined) return undefined;
   const argv = argvOf(pid);
   // Real, effective, saved, file system (proc_pid_status(5)): what the kernel compares is the effective one.
   const uid = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? 0);
@@ -101,27 +107,55 @@ export function processFacts(pid: number): ProcessFacts | undefined {
     uid,
     user: userNames().get(uid) ?? String(uid),
     ppid,
-    startedAt: Math.round(Date.now() - uptime() * 1000 + ticks * MS_PER_TICK),
+    orphaned: isOrphaned(pid, ppid, stat),
+    startedAt: Math.round(Date.now() - uptime() * 1000 + Number(stat[STARTTIME]) * MS_PER_TICK),
   };
   const cwd = workingDirectory(pid);
   if (cwd !== undefined) facts.cwd = cwd;
   const parent = ppid > 1 ? formatCommand(argvOf(ppid)) : '';
   if (parent !== '') facts.parent = parent;
+  const unit = serviceOf(read(`/proc/${pid}/cgroup`) ?? '');
+  if (unit !== undefined) facts.unit = unit;
   return facts;
 }
 
+/** Positions in /proc/PID/stat after the command, which is field 2 (proc_pid_stat(5)). */
+const SESSION = 6 - 3;
+const STARTTIME = 22 - 3;
 /** starttime counts in USER_HZ, which is 100 on every architecture that Node runs on (time(7)). */
 const MS_PER_TICK = 10;
+
+/** The fields of /proc/PID/stat from the third on. */
+function statFields(pid: number): string[] | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  // The command in parentheses may itself contain spaces and parentheses.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
 
 /**
  * When a process started, in clock ticks since boot: field 22 of /proc/PID/stat (proc_pid_stat(5)). Together with the
  * pid it names a process for good, as pids are used again. Undefined when it is gone.
  */
 export function startTicks(pid: number): number | undefined {
-  const stat = read(`/proc/${pid}/stat`);
-  // The command in parentheses may itself contain spaces and parentheses; what follows is field 3.
-  const ticks = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[22 - 3];
+  const ticks = statFields(pid)?.[STARTTIME];
   return ticks === undefined ? undefined : Number(ticks);
+}
+
+/**
+ * A process is in its parent's session unless it made its own, whose number is then its pid (setsid(2)). One that is in
+ * neither was born elsewhere and has been given to pid 1 or a subreaper.
+ */
+function isOrphaned(pid: number, ppid: number, stat: string[]): boolean {
+  const session = Number(stat[SESSION]);
+  if (ppid === 0 || session === pid) return false;
+  return Number(statFields(ppid)?.[SESSION]) !== session;
+}
+
+/** The systemd service in a control group's path (cgroups(7), /proc/PID/cgroup); not the one that runs a user's session. */
+export function serviceOf(cgroup: string): string | undefined {
+  const services = [...cgroup.matchAll(/[^/\n]+\.service(?=[/\n]|$)/g)].map(([name]) => name);
+  const last = services.at(-1);
+  return last?.startsWith('user@') ? undefined : last;
 }
 
 /** The process that a thread belongs to (Tgid, proc_pid_status(5)); a process's own pid for its main thread. */

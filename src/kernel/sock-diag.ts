@@ -92,14 +92,28 @@ export class DiagSocket implements TcpSocket {
 
   #address(offset: number, port: number): SocketAddress {
     const bytes = this.#bytes.subarray(this.#offset + offset, this.#offset + offset + 16);
-    if (this.family === 'IPv4') return { family: 'IPv4', host: decodeIPv4(bytes), port };
-    const host = decodeIPv6(bytes);
+    const host = hostOf(this.family, bytes);
+    if (this.family === 'IPv4') return { family: 'IPv4', host, port };
     const device = this.#bytes.readUInt32LE(this.#offset + 40);
     // Only a link-local address needs its interface (RFC 4007 section 6).
     return device !== 0 && /^fe[89ab]/.test(host)
       ? { family: 'IPv6', host, port, scopeId: device }
       : { family: 'IPv6', host, port };
   }
+}
+
+const hosts = new Map<string, string>();
+
+/** Thousands of sockets share a few addresses, and text is dear. */
+function hostOf(family: 'IPv4' | 'IPv6', bytes: Buffer): string {
+  const key = bytes.toString('latin1', 0, family === 'IPv4' ? 4 : 16);
+  let host = hosts.get(key);
+  if (host === undefined) {
+    if (hosts.size >= 1024) hosts.clear();
+    host = family === 'IPv4' ? decodeIPv4(bytes) : decodeIPv6(bytes);
+    hosts.set(key, host);
+  }
+  return host;
 }
 
 /** Which sockets to dump; all of them by default. */

@@ -1,0 +1,119 @@
+import { lstatSync, unlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { SocketFacts } from '../inspection.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { close } from '../kernel/fd.ts';
+import { hasLibc } from '../kernel/libc.ts';
+import { readUnixTable } from '../kernel/proc-net.ts';
+import { connect, socket } from '../kernel/socket.ts';
+import { dumpUnix } from '../kernel/unix-diag.ts';
+import type { Facts } from './facts.ts';
+import { nameOwners } from './owners.ts';
+import { tryBind } from './trial.ts';
+
+export type UnixFacts = Pick<
+  Facts,
+  'target' | 'listeners' | 'blockers' | 'counts' | 'trials' | 'file' | 'connect' | 'unseen'
+>;
+
+/** Looks at a unix path or abstract name: what is there, who listens, and what a bind would do. */
+export function inspectUnix(path: string): UnixFacts {
+  const target = { family: 'unix', path } as const;
+  const found = readSockets(path);
+  nameOwners(found);
+  const listeners = found.filter(({ state }) => state === 'LISTEN');
+  const facts: UnixFacts = {
+    target,
+    listeners,
+    blockers: found.filter(({ state }) => state !== 'LISTEN'),
+    counts: listeners.length > 0 ? { LISTEN: listeners.length } : {},
+    trials: [],
+    unseen: [],
+  };
+  const abstract = path.startsWith('\0');
+  if (!abstract) facts.file = fileAt(path);
+  if (!hasLibc()) facts.unseen.push('No bind could be tried for real: the C library cannot be called here');
+  else {
+    // A socket of another network namespace is in no table, but answers by its path.
+    if (facts.file === 'socket' && found.length === 0) facts.connect = { code: tryConnect(path) };
+    facts.trials = [tryUnixBind(path, facts.file)];
+  }
+  return facts;
+}
+
+function fileAt(path: string): 'absent' | 'socket' | 'other' {
+  try {
+    return lstatSync(path).isSocket() ? 'socket' : 'other';
+  } catch {
+    return 'absent';
+  }
+}
+
+/** A file at the path refuses every bind (unix(7), EADDRINUSE); where there is none, the one that the trial makes goes. */
+function tryUnixBind(path: string, file: Facts['file']): Facts['trials'][number] {
+  const host = path;
+  if (file === 'socket' || file === 'other') return { host, reuse: 'none', code: 'EADDRINUSE' };
+  const code = tryBind({ family: 'unix', path }, 'none');
+  if (code === undefined && file === 'absent') unlinkSync(path);
+  return code === undefined ? { host, reuse: 'none' } : { host, reuse: 'none', code };
+}
+
+function tryConnect(path: string): string | undefined {
+  const fd = socket('unix', { nonblocking: true });
+  try {
+    connect(fd, { family: 'unix', path });
+    return undefined;
+  } catch (error) {
+    return codeOf(error);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Sockets with this name that listen or are bound only. */
+function readSockets(path: string): SocketFacts[] {
+  const toFacts = ({
+    state,
+    inode,
+    uid,
+  }: {
+    state: SocketFacts['state'];
+    inode: number;
+    uid?: number | undefined;
+  }) => ({
+    local: { family: 'unix' as const, path },
+    state,
+    inode,
+    uid: uid ?? 0,
+    owners: [],
+  });
+  const isThis = (name: string | undefined) =>
+    name !== undefined && (path.startsWith('\0') ? name === path : resolve(name) === resolve(path));
+  try {
+    const file = fileIdentity(path);
+    return dumpUnix()
+      .filter(socket => (file && socket.file ? sameFile(file, socket.file) : isThis(socket.path)))
+      .map(toFacts);
+  } catch {
+    const waiting = readUnixTable().filter(({ state }) => state !== 'ESTABLISHED');
+    return waiting.filter(socket => isThis(socket.path)).map(toFacts);
+  }
+}
+
+interface FileIdentity {
+  inode: number;
+  device: number;
+}
+
+/** Inode and device as unix_diag gives them: 32 bits, and major << 20 | minor where stat(2) mixes both. */
+function fileIdentity(path: string): FileIdentity | undefined {
+  const stat = path.startsWith('\0') ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stat?.isSocket()) return undefined;
+  const major = (stat.dev >> 8n) & 0xfffn;
+  const minor = (stat.dev & 0xffn) | ((stat.dev >> 12n) & 0xfff00n);
+  return { inode: Number(stat.ino & 0xffffffffn), device: Number((major << 20n) | minor) };
+}
+
+function sameFile(one: FileIdentity, other: FileIdentity): boolean {
+  return one.inode === other.inode && one.device === other.device;
+}

@@ -1,0 +1,496 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, expect, test as plainTest } from 'vitest';
+import { inspect } from '../../src/inspect/inspect.ts';
+import { close } from '../../src/kernel/fd.ts';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
+import * as kernel from '../../src/kernel/socket.ts';
+import { inNetworkNamespace } from '../fixtures/netns.ts';
+import { boundSocket, connection, leaveTimeWait, listener } from '../fixtures/tcp.ts';
+import { needs } from '../tools.ts';
+
+/*
+ * Every situation is made for real, in a network namespace of this file's own, so that ports can be fixed.
+ */
+
+const { test } = needs('root', 'netns', 'ip', 'setpriv');
+
+const open: number[] = [];
+const undo: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const fd of open.splice(0)) close(fd);
+  for (const step of undo.splice(0).reverse()) await step();
+});
+beforeAll(() => {
+  inNetworkNamespace();
+});
+
+function keep<T extends { fd: number }>(made: T): T {
+  open.push(made.fd);
+  return made;
+}
+
+function folder(): string {
+  const path = realpathSync(mkdtempSync(join(tmpdir(), 'inspect-')));
+  undo.push(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+async function end(pid: number): Promise<void> {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    return; // it is gone already
+  }
+  const deadline = performance.now() + 5000;
+  while (performance.now() < deadline && isAlive(pid)) await new Promise(setImmediate);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a command until its first line of output, which it answers. */
+async function start(
+  command: string[],
+  options: { cwd?: string; detached?: boolean } = {},
+): Promise<ChildProcess & { line: string }> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'inherit'] });
+  const pid = child.pid;
+  if (pid === undefined) throw new Error(`${program} does not start`);
+  undo.push(() => end(pid));
+  const [line] = await once(child.stdout, 'data');
+  return Object.assign(child, { line: String(line).trim() });
+}
+
+/** A Node server's source, which says its pid when it listens. */
+function server(port: number, host: string): string {
+  return `require('net').createServer().listen(${port}, '${host}', () => console.log(process.pid))`;
+}
+
+/** A Python server with SO_REUSEPORT set, as another user. */
+function groupOf(uid: number, port: number): string[] {
+  const source = `import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(('127.0.0.1', ${port})); s.listen(); print('listens', flush=True); input()`;
+  return [
+    'setpriv',
+    `--reuid=${uid}`,
+    '--clear-groups',
+    '/usr/bin/python3',
+    '-c',
+    `${source.replace('input()', 'import time; time.sleep(1000)')}`,
+  ];
+}
+
+test('a live listener: whose it is, and how to stop it', async () => {
+  const cwd = folder();
+  const child = await start([process.execPath, '-e', server(3000, '127.0.0.1')], { cwd });
+  const report = await inspect('127.0.0.1:3000');
+  expect(report).toMatchObject({
+    address: '127.0.0.1:3000',
+    reason: 'live-listener',
+    blockers: [],
+    counts: { LISTEN: 1 },
+    unseen: [],
+  });
+  expect(report.listeners).toMatchObject([
+    {
+      state: 'LISTEN',
+      local: { family: 'IPv4', host: '127.0.0.1', port: 3000 },
+      owners: [{ pid: child.pid, cwd, ppid: process.pid, orphaned: false }],
+    },
+  ]);
+  expect(report.summary).toMatch(
+    new RegExp(
+      `^127\\.0\\.0\\.1:3000 is in use by ${process.execPath} -e .*… \\(pid ${child.pid}, started \\d\\d:\\d\\d in ${cwd}\\)$`,
+    ),
+  );
+  expect(report.advice[0]).toMatch(/^Stop it: relisten free 127\.0\.0\.1:3000 \(its parent, .*, may start it again\)$/);
+  expect(report.trials).toEqual(
+    ['127.0.0.1', '0.0.0.0', '::'].flatMap(host =>
+      ['none', 'address', 'port', 'both'].map(reuse => ({ host, reuse, code: 'EADDRINUSE' })),
+    ),
+  );
+});
+
+test('a listener that its parent left behind, in the folder of who asks, is an orphan of an earlier run', async () => {
+  const cwd = folder();
+  const file = join(cwd, 'server.js');
+  writeFileSync(file, server(3001, '127.0.0.1'));
+  // The shell is a session of its own and ends at once; its child belongs to pid 1 or a subreaper from then on.
+  const shell = await start(['sh', '-c', `${process.execPath} server.js & read line`], { cwd, detached: true });
+  const pid = Number(shell.line);
+  undo.push(() => end(pid));
+  await end(shell.pid ?? 0);
+  const program = { argv: ['node', 'other.js'], cwd };
+  expect(await inspect('127.0.0.1:3001', { program })).toMatchObject({
+    reason: 'orphan-listener',
+    summary: expect.stringMatching(
+      new RegExp(`is in use by an orphan of an earlier run, .*server\\.js \\(pid ${pid}, `),
+    ),
+    listeners: [{ owners: [{ pid, orphaned: true }] }],
+  });
+  const sameCommand = { argv: [process.execPath, 'server.js'], cwd: '/' };
+  expect((await inspect('127.0.0.1:3001', { program: sameCommand })).reason).toBe('orphan-listener');
+  const stranger = { argv: ['node', 'other.js'], cwd: '/' };
+  expect((await inspect('127.0.0.1:3001', { program: stranger })).reason).toBe('live-listener');
+});
+
+test('a listener of this very process is called that', async () => {
+  keep(listener({ port: 3002 }));
+  const report = await inspect('127.0.0.1:3002');
+  expect(report.summary).toBe(`127.0.0.1:3002 is in use by this process itself (pid ${process.pid})`);
+  expect(report.advice).toEqual(['Close the server that listens there first']);
+});
+
+test('TIME_WAIT of a server without SO_REUSEADDR blocks whatever the newcomer sets, and says until when', async () => {
+  const made = listener({ port: 3003, reuse: 'none' });
+  leaveTimeWait(made);
+  leaveTimeWait(made);
+  close(made.fd);
+  const report = await inspect('127.0.0.1:3003');
+  expect(report.reason).toBe('time-wait');
+  expect(report.summary).toMatch(
+    /^127\.0\.0\.1:3003 is blocked for (59|60) s more, until \d\d:\d\d:\d\d, by 2 closed connections \(2 in TIME_WAIT\) of a server that did not set SO_REUSEADDR$/,
+  );
+  expect(report.advice).toContain('Wait for it: relisten wait 127.0.0.1:3003 --until free');
+  expect(report.blockers).toHaveLength(2);
+  expect(report.blockers[0]?.remainingMs).toBeGreaterThan(50_000);
+  expect(report.trials.filter(({ code }) => code !== 'EADDRINUSE')).toEqual([]);
+});
+
+test('TIME_WAIT of a server with SO_REUSEADDR blocks only a newcomer without', async () => {
+  const made = listener({ port: 3004, reuse: 'address' });
+  leaveTimeWait(made);
+  close(made.fd);
+  const report = await inspect('127.0.0.1:3004');
+  expect(report.reason).toBe('time-wait');
+  expect(report.summary).toMatch(
+    /^127\.0\.0\.1:3004 is free for a server that sets SO_REUSEADDR; without it, 1 closed connection/,
+  );
+  expect(report.trials.filter(({ host }) => host === '127.0.0.1')).toEqual([
+    { host: '127.0.0.1', reuse: 'none', code: 'EADDRINUSE' },
+    { host: '127.0.0.1', reuse: 'address' },
+    { host: '127.0.0.1', reuse: 'port', code: 'EADDRINUSE' },
+    { host: '127.0.0.1', reuse: 'both' },
+  ]);
+});
+
+test('TIME_WAIT on another address of the host is not in the way', async () => {
+  const made = listener({ host: '0.0.0.0', port: 3005 });
+  leaveTimeWait(made, '127.0.0.2');
+  close(made.fd);
+  expect(await inspect('127.0.0.1:3005')).toMatchObject({
+    reason: 'free',
+    blockers: [],
+    summary: '127.0.0.1:3005 is free',
+  });
+  expect((await inspect(3005)).reason).toBe('time-wait');
+});
+
+test('connections of a server that no longer listens, with the process that has them open', async () => {
+  const made = listener({ port: 3006 });
+  const ends = connection(made);
+  open.push(ends.server, ends.client);
+  close(made.fd);
+  const report = await inspect('127.0.0.1:3006');
+  expect(report).toMatchObject({ reason: 'leftover-connections', counts: { ESTABLISHED: 1 } });
+  expect(report.blockers).toMatchObject([{ state: 'ESTABLISHED', owners: [{ pid: process.pid }] }]);
+  expect(report.summary).toMatch(
+    /^Nothing listens on 127\.0\.0\.1:3006 any more, but 1 connection of the server that did \(1 in ESTABLISHED\) still block it, open in .* \(pid \d+,/,
+  );
+});
+
+test('connections that a dead server was closing', async () => {
+  const made = listener({ port: 3007 });
+  const ends = connection(made);
+  open.push(ends.client);
+  // Its peer does not close, so FIN_WAIT2 it is, with no process and with a timer.
+  close(ends.server);
+  close(made.fd);
+  await untilState(3007, 'FIN_WAIT2');
+  const report = await inspect('127.0.0.1:3007');
+  expect(report).toMatchObject({
+    reason: 'time-wait',
+    counts: { FIN_WAIT2: 1 },
+    blockers: [{ state: 'FIN_WAIT2', inode: 0, owners: [] }],
+  });
+  expect(report.summary).toContain('(1 in FIN_WAIT2)');
+});
+
+async function untilState(localPort: number, state: string): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!dumpTcp({ localPort }).some(socket => socket.state === state)) {
+    if (performance.now() > deadline) throw new Error(`no ${state}`);
+    await new Promise(setImmediate);
+  }
+}
+
+test('a client that took the port as its ephemeral one, with the range and the remedy', async () => {
+  writeFileSync('/proc/sys/net/ipv4/ip_local_port_range', '40000 40001');
+  undo.push(() => writeFileSync('/proc/sys/net/ipv4/ip_local_port_range', '32768 60999'));
+  const made = keep(listener({ port: 3008 }));
+  const ends = connection(made);
+  open.push(ends.server, ends.client);
+  const taken = kernel.localAddress(ends.client);
+  const port = taken && 'port' in taken ? taken.port : 0;
+  const report = await inspect(`127.0.0.1:${port}`);
+  expect(report.reason).toBe('ephemeral-client');
+  expect(report.summary).toMatch(
+    new RegExp(
+      `^127\\.0\\.0\\.1:${port} was given to a client as the local port of its connection to 127\\.0\\.0\\.1:3008 \\(ESTABLISHED\\): this process itself`,
+    ),
+  );
+  expect(report.advice.at(-1)).toBe(
+    `Ports 40000 to 40001 go to clients (net.ipv4.ip_local_port_range): listen on one outside that range, or keep this one from them: sysctl -w net.ipv4.ip_local_reserved_ports=${port}`,
+  );
+});
+
+test('a client is told even where its peer has a port of the same range', async () => {
+  const made = keep(listener());
+  const ends = connection(made);
+  open.push(ends.server, ends.client);
+  const taken = kernel.localAddress(ends.client);
+  expect((await inspect(`127.0.0.1:${taken && 'port' in taken ? taken.port : 0}`)).reason).toBe('ephemeral-client');
+});
+
+test('ports that are reserved already stay in the advice', async () => {
+  writeFileSync('/proc/sys/net/ipv4/ip_local_reserved_ports', '8080,9000-9010');
+  undo.push(() => writeFileSync('/proc/sys/net/ipv4/ip_local_reserved_ports', '\n'));
+  const made = keep(listener({ port: 3009 }));
+  const ends = connection(made);
+  open.push(ends.server, ends.client);
+  const taken = kernel.localAddress(ends.client);
+  const port = taken && 'port' in taken ? taken.port : 0;
+  expect((await inspect(`127.0.0.1:${port}`)).advice.at(-1)).toContain(
+    `ip_local_reserved_ports=8080,9000-9010,${port}`,
+  );
+});
+
+test.each([
+  ['0.0.0.0', '127.0.0.1:3010', 'it is not free: 0.0.0.0:3010, which covers it, is in use'],
+  ['::', '127.0.0.1:3010', '[::]:3010, which covers it, is in use'],
+  ['::', '[::1]:3010', '[::]:3010, which covers it, is in use'],
+  ['127.0.0.1', '0.0.0.0:3010', 'it covers 127.0.0.1:3010, which is in use'],
+  ['::1', '[::]:3010', 'it covers [::1]:3010, which is in use'],
+])('a listener on %s is in the way of %s', async (host, asked, words) => {
+  keep(listener({ host, port: 3010 }));
+  const report = await inspect(asked);
+  expect(report.reason).toBe('other-family-or-wildcard');
+  expect(report.summary).toContain(words.replace('it is not free: ', ''));
+});
+
+test.each([
+  ['127.0.0.1', '[::1]:3011'],
+  ['127.0.0.1', '127.0.0.2:3011'],
+  ['::1', '0.0.0.0:3011'],
+])('a listener on %s is not in the way of %s', async (host, asked) => {
+  keep(listener({ host, port: 3011 }));
+  expect(await inspect(asked)).toMatchObject({ reason: 'free', listeners: [] });
+});
+
+test('where IPv4 alone is taken, :: is told to set IPV6_V6ONLY', async () => {
+  keep(listener({ host: '0.0.0.0', port: 3012 }));
+  const report = await inspect('[::]:3012');
+  expect(report).toMatchObject({ reason: 'v6only' });
+  expect(report.summary).toMatch(/^\[::\]:3012 would cover IPv4 too, and there 0\.0\.0\.0:3012 is in use by/);
+  expect(report.advice[0]).toMatch(/IPV6_V6ONLY/);
+});
+
+test('a listener with IPV6_V6ONLY leaves IPv4 free, and it shows', async () => {
+  keep(listener({ host: '::', port: 3013, v6only: true }));
+  expect(await inspect('0.0.0.0:3013')).toMatchObject({ reason: 'free', listeners: [] });
+  expect(await inspect('[::1]:3013')).toMatchObject({
+    reason: 'other-family-or-wildcard',
+    listeners: [{ v6only: true }],
+  });
+});
+
+test('a port without a host is in use wherever its listener is', async () => {
+  keep(listener({ host: '127.0.0.2', port: 3014 }));
+  expect(await inspect(3014)).toMatchObject({ address: '3014', reason: 'live-listener' });
+});
+
+test('a socket that is bound and does not listen is found', async () => {
+  keep(boundSocket({ port: 3015 }));
+  const report = await inspect('127.0.0.1:3015');
+  expect(report).toMatchObject({
+    reason: 'bound-only',
+    blockers: [{ state: 'CLOSE', owners: [{ pid: process.pid }] }],
+  });
+  expect(report.summary).toMatch(/^127\.0\.0\.1:3015 is bound, but not listened on, by this process itself/);
+});
+
+test("another user's SO_REUSEPORT group cannot be joined, and that is said", async () => {
+  const child = await start(groupOf(65534, 3016));
+  const report = await inspect('127.0.0.1:3016');
+  expect(report).toMatchObject({
+    reason: 'foreign-reuseport-group',
+    listeners: [{ uid: 65534, reuseport: true, owners: [{ pid: child.pid, uid: 65534, user: 'nobody' }] }],
+  });
+  expect(report.summary).toMatch(/whose SO_REUSEPORT group only user nobody can join$/);
+  expect(report.trials.filter(({ code }) => code === undefined)).toEqual([]);
+});
+
+test('a SO_REUSEPORT group of the same user is a live listener that can be joined', async () => {
+  keep(listener({ port: 3017, reuse: 'port' }));
+  const report = await inspect('127.0.0.1:3017');
+  expect(report.reason).toBe('live-listener');
+  expect(
+    report.trials.filter(({ host, code }) => host === '127.0.0.1' && code === undefined).map(({ reuse }) => reuse),
+  ).toEqual(['port', 'both']);
+});
+
+test('an address that this host does not have, and those that it has', async () => {
+  const report = await inspect('203.0.113.7:3000');
+  expect(report).toMatchObject({ reason: 'no-such-address', summary: 'This host has no address 203.0.113.7' });
+  expect(report.advice[0]).toContain('127.0.0.1');
+});
+
+test('a link-local address without its interface', async () => {
+  expect(await inspect('[fe80::1]:3000')).toMatchObject({
+    reason: 'no-such-address',
+    summary: 'fe80::1 needs to say on which interface',
+  });
+});
+
+test('a name that does not resolve, and an address that nobody can use', async () => {
+  await expect(inspect('no-such-host.invalid:80')).rejects.toMatchObject({
+    name: 'RelistenError',
+    op: 'inspect',
+    address: 'no-such-host.invalid:80',
+  });
+  await expect(inspect('127.0.0.1:65536')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+});
+
+test('a free port, and what port 0 means', async () => {
+  expect(await inspect(3018)).toMatchObject({
+    reason: 'free',
+    summary: 'Port 3018 is free',
+    advice: [],
+    listeners: [],
+    counts: {},
+  });
+  expect(await inspect(0)).toMatchObject({
+    reason: 'free',
+    summary: 'Port 0 lets the kernel choose a free port',
+    trials: [],
+  });
+});
+
+test('a trial leaves nothing behind: the port is free for a server without options right after', async () => {
+  await inspect(3019);
+  keep(listener({ host: '0.0.0.0', port: 3019 }));
+});
+
+test('no right to bind a port below ip_unprivileged_port_start', async () => {
+  const { code, stdout } = await runAs(65534, '127.0.0.1:80');
+  expect(code).toBe(0);
+  const report = JSON.parse(stdout);
+  expect(report).toMatchObject({
+    reason: 'no-right',
+    summary: 'No right to bind 127.0.0.1:80: ports below 1024 need root or CAP_NET_BIND_SERVICE',
+  });
+  expect(report.advice[0]).toBe('Let everybody bind it: sysctl -w net.ipv4.ip_unprivileged_port_start=80');
+});
+
+test("an ordinary user is told that a listener is another's, and that it could not be seen whose", async () => {
+  keep(listener({ port: 3020 }));
+  const { stdout } = await runAs(65534, '127.0.0.1:3020');
+  expect(JSON.parse(stdout)).toMatchObject({
+    reason: 'live-listener',
+    summary: '127.0.0.1:3020 is in use by a process of uid 0 that you may not look into',
+    unseen: ["Other users' processes could not be seen: only root may look into them"],
+  });
+});
+
+/** Inspects as another user, in a process whose code that user may read. */
+async function runAs(uid: number, address: string): Promise<{ code: number | null; stdout: string }> {
+  const source = `import(${JSON.stringify(new URL('../../dist/inspect/inspect.js', import.meta.url).href)})
+    .then(module => module.inspect(${JSON.stringify(address)}))
+    .then(report => console.log(JSON.stringify(report)), error => { console.error(error); process.exitCode = 1; })`;
+  const child = spawn('setpriv', [`--reuid=${uid}`, '--clear-groups', process.execPath, '-e', source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: '/',
+  });
+  let stdout = '';
+  child.stdout.on('data', chunk => {
+    stdout += chunk;
+  });
+  const [code] = await once(child, 'close');
+  return { code, stdout };
+}
+
+plainTest('a unix path that nothing has', async () => {
+  const path = join(folder(), 'app.sock');
+  expect(await inspect(path)).toMatchObject({ address: path, reason: 'free', trials: [{ host: path, reuse: 'none' }] });
+  // The trial's own file is gone.
+  expect(await inspect(path)).toMatchObject({ reason: 'free' });
+});
+
+plainTest('a unix socket that a server listens on, and the file that it leaves behind', async () => {
+  const path = join(folder(), 'app.sock');
+  const live = createServer().listen(path);
+  await once(live, 'listening');
+  const report = await inspect(path);
+  expect(report).toMatchObject({
+    reason: 'live-unix-socket',
+    listeners: [{ state: 'LISTEN', owners: [{ pid: process.pid }] }],
+  });
+  expect(report.summary).toBe(`${path} is in use by this process itself (pid ${process.pid})`);
+  live.close();
+  await once(live, 'close');
+
+  const fd = kernel.socket('unix');
+  kernel.bind(fd, { family: 'unix', path });
+  expect(await inspect(path)).toMatchObject({ reason: 'bound-only' });
+  close(fd);
+  expect(await inspect(path)).toMatchObject({
+    reason: 'stale-unix-socket',
+    summary: `${path} is a socket file that a server left behind, and nothing listens on it`,
+    trials: [{ code: 'EADDRINUSE' }],
+  });
+});
+
+plainTest('a live unix socket under another name of the same file is found, and nobody is connected to', async () => {
+  const path = folder();
+  const live = createServer().listen(join(path, 'app.sock'));
+  await once(live, 'listening');
+  let connections = 0;
+  live.on('connection', () => connections++);
+  mkdirSync(join(path, 'sub'));
+  expect(await inspect(join(path, 'sub', '..', 'app.sock'))).toMatchObject({ reason: 'live-unix-socket' });
+  live.close();
+  await once(live, 'close');
+  expect(connections).toBe(0);
+});
+
+plainTest('a file that is no socket, and a folder that is not there', async () => {
+  const path = folder();
+  writeFileSync(join(path, 'file'), '');
+  expect(await inspect(join(path, 'file'))).toMatchObject({ reason: 'not-a-socket' });
+  expect(await inspect(join(path, 'none', 'app.sock'))).toMatchObject({ reason: 'no-such-address' });
+});
+
+plainTest('an abstract name, free and taken', async () => {
+  const name = `\0relisten-test-${process.pid}`;
+  expect(await inspect({ path: name })).toMatchObject({ reason: 'free', address: `@${name.slice(1)}` });
+  const fd = kernel.socket('unix');
+  open.push(fd);
+  kernel.bind(fd, { family: 'unix', path: name });
+  kernel.listen(fd, 1);
+  expect(await inspect({ path: name })).toMatchObject({
+    reason: 'live-unix-socket',
+    listeners: [{ owners: [{ pid: process.pid }] }],
+  });
+});
