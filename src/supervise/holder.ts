@@ -3,7 +3,7 @@ import type { SocketAddress } from '../address.ts';
 import { close } from '../kernel/fd.ts';
 import { describeSocket, localAddress } from '../kernel/socket.ts';
 import { type ListenerIdentity, listenerKey } from './match.ts';
-import type { UnixPath } from './unix-path.ts';
+import { UnixPath } from './unix-path.ts';
 
 /** A listener that relisten keeps open and never accepts from. */
 export interface HeldListener extends ListenerIdentity {
@@ -75,4 +75,18 @@ export class Holder {
   releaseAll(): void {
     for (const listener of [...this.#held]) this.release(listener);
   }
+
+  /** Lets go of our duplicates alone: a server goes on with its own. */
+  leaveAll(): void {
+    for (const { path, fd } of this.#held.splice(0)) {
+      path?.leave();
+      close(fd);
+    }
+  }
+}
+
+/** Keeps the path of a unix listener; one without a path needs nothing. @throws the file system's error */
+export function keepPath(listener: HeldListener): void {
+  const { address } = listener;
+  if (address.family === 'unix' && !address.path.startsWith('\0')) listener.path ??= new UnixPath(address.path);
 }

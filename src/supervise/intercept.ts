@@ -1,14 +1,12 @@
 import { formatAddress, type SocketAddress } from '../address.ts';
-import { RelistenError } from '../errors.ts';
 import { codeOf, errnoOf } from '../kernel/errno.ts';
 import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { isWaiting, type Notification, receive, replaceFd, respondContinue, respondResult } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { type CallerSocket, duplicateSocket, wantedAddress } from './caller.ts';
-import type { HeldListener, Holder } from './holder.ts';
+import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { type ListenerIdentity, listenerKey, slotFor } from './match.ts';
-import { UnixPath } from './unix-path.ts';
 
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
@@ -207,7 +205,7 @@ export class Interception {
     const isNew = listener === undefined;
     if (!listener && address && (address.family === 'unix' || isBoundTo(socket.fd, address))) {
       listener = holder.hold(duplicate(socket.fd), { address });
-      if (address.family === 'unix' && !address.path.startsWith('\0')) this.#keepPath(listener, address.path);
+      this.#keepPath(listener);
     }
     if (listener) {
       this.#given.add(listener);
@@ -216,12 +214,13 @@ export class Interception {
     this.#host.onListen(listener, isNew);
   }
 
-  #keepPath(listener: HeldListener, path: string): void {
+  #keepPath(listener: HeldListener): void {
     try {
-      listener.path = new UnixPath(path);
-    } catch (cause) {
-      const why = new RelistenError(`Cannot keep a hard link to ${path}`, { code: 'ERR_LINK', op: 'link', cause });
-      this.#host.onNotice(`${why.message}: clients may miss ${formatAddress(listener.address)} during a restart`);
+      keepPath(listener);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const shown = formatAddress(listener.address);
+      this.#host.onNotice(`Cannot keep a hard link to ${shown}, clients may miss it during a restart: ${why}`);
     }
   }
 }

@@ -7,9 +7,9 @@ import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { listen, socket } from '../kernel/socket.ts';
 import type { Binder } from './binder.ts';
-import type { HeldListener, Holder } from './holder.ts';
+import { type HeldListener, type Holder, keepPath } from './holder.ts';
+import { listenerKey } from './match.ts';
 import type { PortOption } from './options.ts';
-import { UnixPath } from './unix-path.ts';
 
 /** The kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
 const BACKLOG = 4_096;
@@ -49,10 +49,12 @@ function hasIPv6(): boolean {
  * Opens a listener before anything is started, so that clients queue from the first moment, and holds it. It is
  * blocking, as a program finds its own socket that it has just made.
  *
+ * @returns undefined where it is held already, by adoption
  * @throws RelistenError where it cannot be bound
  */
-export async function holdPort(port: PortOption, holder: Holder, binder: Binder): Promise<HeldListener> {
+export async function holdPort(port: PortOption, holder: Holder, binder: Binder): Promise<HeldListener | undefined> {
   const address = await toSocketAddress(port.address);
+  if (holder.group(listenerKey({ address, v6only: false })).length > 0) return undefined;
   const fd = socket(address.family);
   try {
     await binder.bindOwn(fd, address);
@@ -62,6 +64,6 @@ export async function holdPort(port: PortOption, holder: Holder, binder: Binder)
     throw error;
   }
   const listener = holder.hold(fd, { address, name: port.name, pinned: true });
-  if (address.family === 'unix' && !address.path.startsWith('\0')) listener.path = new UnixPath(address.path);
+  keepPath(listener);
   return listener;
 }

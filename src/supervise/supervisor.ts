@@ -1,9 +1,11 @@
 import { EventEmitter } from 'node:events';
+import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
-import { formatAddress } from '../address.ts';
+import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { Poller } from '../kernel/poll.ts';
+import { type Adopted, adoptOrphan, adoptServer, serviceOf, watchEnd } from './adopt.ts';
 import { backoffMs, HEALTHY_MS } from './backoff.ts';
 import { Binder } from './binder.ts';
 import { endRunning } from './ending.ts';
@@ -11,10 +13,11 @@ import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
 import { type ExitStatus, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
-import type { SuperviseOptions } from './options.ts';
+import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdPort } from './ports.ts';
 import { Reaper } from './reaper.ts';
 import { Running } from './running.ts';
+import { StateFile } from './state-file.ts';
 
 /** How relisten itself ends. */
 export interface EndStatus {
@@ -38,6 +41,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   readonly holder = new Holder();
   readonly #reaper = new Reaper();
   readonly #poller = new Poller();
+  readonly #directory: string;
+  readonly #state: StateFile;
   readonly #binder: Binder;
   readonly #launcher: Launcher;
   #current: Running | undefined;
@@ -58,10 +63,19 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   restarts = 0;
   crashes = 0;
 
-  constructor(options: SuperviseOptions, directory: string) {
+  /**
+   * @param directory private to this supervisor, removed at the end: see makePrivateDirectory
+   * @param stateFile for the next supervisor of the same name, if this one is killed
+   */
+  constructor(options: SuperviseOptions, directory: string, stateFile = `${directory}.json`) {
     super();
     this.options = options;
-    const emit = (facts: EventFacts) => this.#emit(facts);
+    this.#directory = directory;
+    this.#state = new StateFile(stateFile);
+    const emit = (facts: EventFacts) => {
+      this.#emit(facts);
+      if (facts.type === 'listening') this.#save();
+    };
     this.#binder = new Binder({
       holder: this.holder,
       evict: options.evict,
@@ -88,27 +102,69 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return this.#current;
   }
 
-  /** Holds the named ports and starts the first generation. Listen to `end` before. */
+  /**
+   * Holds the named ports and starts the first generation. Where a supervisor of the same name was killed, what it left
+   * goes on, and is replaced by the generation that starts. Listen to `end` before.
+   */
   async start(): Promise<RestartOutcome> {
+    await this.#prepare(async () => {
+      const left = this.#state.load();
+      const orphan = left && adoptOrphan(left, this.holder);
+      if (orphan) this.#adopt(orphan, 'of a relisten that was killed');
+      for (const port of this.options.ports) await this.#hold(port);
+    });
+    return this.#ask();
+  }
+
+  /**
+   * Takes over the listener of a live server that was never under relisten, and starts the command in its place. If that
+   * fails, the server goes on untouched: {@link abandon} then.
+   */
+  async take(address: Address): Promise<RestartOutcome> {
+    await this.#prepare(async () => {
+      const adopted = await adoptServer(address, this.holder);
+      this.#adopt(adopted, 'that was not started by relisten');
+      const service = serviceOf(adopted.pid);
+      if (service) this.#emit({ type: 'notice', text: `It belongs to ${service}, which may start it again` });
+    });
+    return this.#ask();
+  }
+
+  async #prepare(work: () => Promise<void>): Promise<void> {
     this.#reaper.start();
     try {
-      for (const port of this.options.ports) {
-        const listener = await holdPort(port, this.holder, this.#binder);
-        this.#emit({ type: 'held', address: formatAddress(listener.address) });
-      }
+      await work();
     } catch (error) {
       await this.#close();
       throw error;
     }
-    return this.#ask();
   }
 
-  /** Takes over listeners of a server that relisten did not start; `running` is then the ready generation. */
-  adopt(running: Running): void {
-    this.#number = Math.max(this.#number, running.number);
-    this.#lastReady = running.number;
+  async #hold(port: PortOption): Promise<void> {
+    const listener = await holdPort(port, this.holder, this.#binder);
+    if (listener) this.#emit({ type: 'held', address: formatAddress(listener.address) });
+  }
+
+  #adopt({ generation, pid, listeners }: Adopted, what: string): void {
+    const running = new Running(generation);
+    running.pid = pid;
     running.become('ready');
+    for (const listener of listeners) {
+      listener.generations.add(generation);
+      this.#emit({ type: 'held', address: formatAddress(listener.address) });
+    }
+    this.#number = generation;
+    this.#lastReady = generation;
     this.#current = running;
+    this.#emit({ type: 'state', generation, state: 'ready', pid, reason: what });
+    watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
+  }
+
+  /** Lets go of everything and leaves the running server as it is. */
+  async abandon(): Promise<void> {
+    this.#stopping = true;
+    this.holder.leaveAll();
+    await this.#finish({ code: 1 });
   }
 
   /** A new generation; a request during a start is answered by the restart that follows it. */
@@ -172,6 +228,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#next = undefined;
     this.#current = running;
     this.#launcher.announce(running);
+    this.#save();
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     if (old) void this.#drain(old);
     this.#answer({
@@ -315,6 +372,13 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       this.holder.release(listener);
       this.#emit({ type: 'released', address: formatAddress(listener.address) });
     }
+    this.#save();
+  }
+
+  /** Writes down what the next supervisor must know if this one is killed. */
+  #save(): void {
+    const { number, pid } = this.#current ?? {};
+    if (number !== undefined && pid !== undefined) this.#state.save({ number, pid }, this.holder.listeners);
   }
 
   /** A starting generation wants an address that held listeners of another shape block: the old one must go first. */
@@ -339,6 +403,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   async #finish(status: EndStatus): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
+    this.#state.remove();
+    rmSync(this.#directory, { recursive: true, force: true });
     await this.#close();
     this.emit('end', status);
   }

@@ -15,7 +15,7 @@ export class UnixPath {
   /** @throws the file system's error where no hard link can be made beside the path */
   constructor(path: string) {
     this.#path = path;
-    this.#link = join(dirname(path), `.${basename(path)}.relisten-${process.pid}`);
+    this.#link = join(dirname(path), `.${basename(path)}.relisten`);
     rmSync(this.#link, { force: true });
     linkSync(path, this.#link);
     this.#inode = lstatSync(this.#link).ino;
@@ -44,11 +44,16 @@ export class UnixPath {
     renameSync(spare, this.#path);
   }
 
-  /** Removes the hard link and the name, if it still means our socket. */
-  close(): void {
+  /** Removes the hard link, and leaves the name to whoever serves there. */
+  leave(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
-    if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) rmSync(this.#path, { force: true });
     rmSync(this.#link, { force: true });
+  }
+
+  /** Removes the hard link and the name, if it still means our socket. */
+  close(): void {
+    this.leave();
+    if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) rmSync(this.#path, { force: true });
   }
 }
