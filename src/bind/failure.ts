@@ -34,7 +34,13 @@ export function reasonOf({ listeners, blockers, summary }: Inspection): string {
 
 /** `node server.js (pid 4242, started 14:03 in /srv/app)`. */
 export function describeProcess({ command, pid, startedAt, cwd }: ProcessFacts): string {
-  return `${command} (pid ${pid}, started ${clock(startedAt)}${cwd === undefined ? '' : ` in ${cwd}`})`;
+  const where = cwd === undefined ? '' : ` in ${cwd.replace(/\p{Cc}+/gu, '?')}`;
+  return `${shorten(command)} (pid ${pid}, started ${clock(startedAt)}${where})`;
+}
+
+/** A command line cut to what fits into a sentence. */
+export function shorten(command: string, length = 80): string {
+  return command.length > length ? `${command.slice(0, length - 1)}…` : command;
 }
 
 /** Local time as `14:03`, or with `seconds`; with the date in front when it is not today's. Unix times in ms. */

@@ -9,7 +9,9 @@ type Add = (program: Command) => void;
  * The commands, in the order in which `--help` lists them. Each is imported only when it is asked for, so that
  * `relisten run` starts without the weight of the others.
  */
-const COMMANDS: Record<string, () => Promise<Add>> = {};
+const COMMANDS: Record<string, () => Promise<Add>> = {
+  why: async () => (await import('./commands/why.ts')).addWhy,
+};
 
 const EXIT_CODES = `
 Exit codes:

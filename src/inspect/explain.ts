@@ -1,7 +1,8 @@
 import { formatAddress } from '../address.ts';
+import { clock } from '../bind/failure.ts';
 import type { BindTrial, Inspection, Reason, SocketFacts } from '../inspection.ts';
 import { type Facts, ownersOf } from './facts.ts';
-import { clock, count, describeOwners, describeUnseen, duration, showAddress, showCounts } from './phrase.ts';
+import { count, describeOwners, describeUnseen, duration, showAddress, showCounts } from './phrase.ts';
 import { codesOf, isOutgoing, reasonOf } from './reason.ts';
 
 /** What a reason says: the summary without a full stop, and what to do. */
@@ -110,7 +111,7 @@ function explainTimeWait(facts: Facts): Explanation {
 
 function explainLeftovers(facts: Facts): Explanation {
   const owners = ownersOf(facts.blockers);
-  const whose = owners.length > 0 ? `, open in ${describeOwners(owners, facts.system.now)}` : '';
+  const whose = owners.length > 0 ? `, open in ${describeOwners(owners)}` : '';
   const connections = count(total(facts), 'connection', 'connections');
   const summary = `Nothing listens on ${name(facts)} any more, but ${connections} of the server that did (${showCounts(facts.counts)}) still block it${whose}`;
   if (succeedsWith(facts, 'address')) {
@@ -221,7 +222,7 @@ function listenerName({ listeners }: Facts): string {
 function holders(facts: Facts, sockets: readonly SocketFacts[] = facts.listeners): string {
   const owners = ownersOf(sockets);
   if (owners.some(({ pid }) => pid === facts.self.pid)) return `this process itself (pid ${facts.self.pid})`;
-  if (owners.length > 0) return describeOwners(owners, facts.system.now);
+  if (owners.length > 0) return describeOwners(owners);
   const [socket] = sockets;
   return socket && socket.inode !== 0 ? describeUnseen(socket, facts.self.uid) : 'no process any more';
 }
@@ -253,7 +254,7 @@ function commandLineName({ asked }: Facts): string {
 
 function untilWhen({ longestMs, system }: Facts): string {
   if (longestMs === undefined) return '';
-  return ` for ${duration(longestMs)} more, until ${clock(system.now + longestMs, system.now, true)},`;
+  return ` for ${duration(longestMs)} more, until ${clock(system.now + longestMs, { now: system.now, seconds: true })},`;
 }
 
 function succeedsWith(facts: Facts, reuse: BindTrial['reuse']): boolean {

@@ -1,33 +1,17 @@
 import { formatAddress, type SocketAddress } from '../address.ts';
+import { describeProcess } from '../bind/failure.ts';
 import type { ProcessFacts, SocketFacts, SocketState } from '../inspection.ts';
 
 /*
  * Parts of sentences.
  */
 
-const MAX_COMMAND = 100;
-
-/** `node server.js (pid 4242, started 14:03 in /srv/app)`. */
-export function describeProcess({ command, pid, startedAt, cwd }: ProcessFacts, now: number): string {
-  const shown = command.length > MAX_COMMAND ? `${command.slice(0, MAX_COMMAND - 1)}…` : command;
-  return `${shown} (pid ${pid}, started ${clock(startedAt, now)}${cwd === undefined ? '' : ` in ${cwd}`})`;
-}
-
 /** The first of several processes stands for those that it started. */
-export function describeOwners(owners: readonly ProcessFacts[], now: number): string {
+export function describeOwners(owners: readonly ProcessFacts[]): string {
   const [first, ...rest] = owners;
   if (!first) return 'a process that could not be seen';
   const more = rest.length === 0 ? '' : ` and ${count(rest.length, 'more process', 'more processes')}`;
-  return `${describeProcess(first, now)}${more}`;
-}
-
-/** `14:03` today, else `2026-11-19 14:03`; local time. */
-export function clock(at: number, now: number, seconds = false): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  const date = new Date(at);
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ''}`;
-  if (date.toDateString() === new Date(now).toDateString()) return time;
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
+  return `${describeProcess(first)}${more}`;
 }
 
 /** `43 s`, `0.4 s`, `3 min`. */

@@ -172,10 +172,14 @@ function argvOf(pid: number): string[] {
   return trimmed === '' ? [] : trimmed.split('\0');
 }
 
-/** The command line as a shell would take it; a title that a program gave itself is left alone. */
+/**
+ * The command line as a shell would take it; a title that a program gave itself is left alone. Control characters are
+ * spaces here: other users choose them, and this is shown on terminals.
+ */
 export function formatCommand(argv: readonly string[]): string {
-  if (argv.length <= 1) return argv[0] ?? '';
-  return argv.map(word => (/^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+  const quote = (word: string) => (/^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  const text = argv.length <= 1 ? (argv[0] ?? '') : argv.map(quote).join(' ');
+  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 function workingDirectory(pid: number): string | undefined {

@@ -115,6 +115,7 @@ test.each([
   [['sh', '-c', "echo 'hi' $HOME"], "sh -c 'echo '\\''hi'\\'' $HOME'"],
   [['nginx: master process nginx -g daemon off;'], 'nginx: master process nginx -g daemon off;'],
   [[], ''],
+  [['sh', '-c', 'a\n\u001b[31mb'], "sh -c 'a [31mb'"],
 ])('the command line of %j is %j', (argv, command) => {
   expect(formatCommand(argv)).toBe(command);
 });
