@@ -46,8 +46,8 @@ export class Binder {
     try {
       await this.#bind(running, fd, wanted.address);
     } catch (error) {
-      const colliding = this.#host.holder.listeners.filter(held => overlaps(held, wanted) && !held.pinned);
-      if (codeOf(error) !== 'EADDRINUSE' || colliding.length === 0) throw this.#explain(running, wanted.address, error);
+      const colliding = codeOf(error) === 'EADDRINUSE' ? this.#colliding(running, wanted) : [];
+      if (colliding.length === 0) throw this.#explain(running, wanted.address, error);
       await this.#host.yieldTo(running, colliding);
       await this.#bind(running, fd, wanted.address);
     }
@@ -58,10 +58,18 @@ export class Binder {
     const { evict, emit } = this.#host;
     await bindFd(fd, address, {
       evict,
-      signal: running.starting.signal,
+      signal: running.over.signal,
+      explain: async address => (await import('../inspect/inspect.ts')).inspect(address),
       onWait: ({ address: waitedFor, message, until }) =>
         emit({ type: 'waiting', generation: running.number, address: waitedFor, reason: message, until }),
     });
+  }
+
+  /** Held listeners that only an older generation uses, and that a starting one is kept from its address by. */
+  #colliding(running: Running, wanted: WantedBind): HeldListener[] {
+    if (running.state !== 'starting') return [];
+    const inTheWay = this.#host.holder.listeners.filter(held => overlaps(held, wanted) && !held.pinned);
+    return inTheWay.some(held => wanted.given.has(held)) ? [] : inTheWay;
   }
 
   #explain(running: Running, address: SocketAddress, error: unknown): unknown {

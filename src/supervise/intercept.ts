@@ -11,6 +11,8 @@ import { type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
   pid: number;
+  /** Held listeners that the generation has. */
+  given: ReadonlySet<HeldListener>;
 }
 
 /** What a generation's interception asks of, and tells, whoever supervises it. */
@@ -136,9 +138,10 @@ export class Interception {
   }
 
   async #bindInet(socket: CallerSocket, address: SocketAddress): Promise<number | undefined> {
+    const { v6only, pid } = socket;
     if (isBoundTo(socket.fd, address)) return 0; // interrupted by a signal, as above
     try {
-      const done = await this.#host.bind(socket.fd, { address, v6only: socket.v6only, pid: socket.pid });
+      const done = await this.#host.bind(socket.fd, { address, v6only, pid, given: this.#given });
       this.#remember(socket.inode, address);
       return done ? 0 : undefined;
     } catch (error) {

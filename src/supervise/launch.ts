@@ -71,7 +71,7 @@ export class Launcher {
    */
   async launch(running: Running, expected: HeldListener[], onExit: (exit: ExitStatus) => void): Promise<void> {
     const { poller } = this.#host;
-    const readiness = new Readiness(this.#options.ready, {
+    const readiness = new Readiness(this.#options, {
       expected: new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
       signal: running.starting.signal,
@@ -89,7 +89,7 @@ export class Launcher {
     );
     void running.gone.then(() => notify.close());
     await this.#spawn(running, notify, readiness, onExit);
-    await readiness.wait(this.#options);
+    await readiness.ready;
   }
 
   async #spawn(
@@ -135,7 +135,7 @@ export class Launcher {
     running.interception = new Interception(notifyFd, running.number, {
       holder,
       poller,
-      bind: (fd, wanted) => binder.bindFor(running, fd, wanted),
+      bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       onListen: (listener, isNew) => {
         if (listener && isNew)

@@ -13,6 +13,7 @@ export interface ReadySigns {
   expected: ReadonlySet<HeldListener>;
   /** Whether a process of the starting generation has the socket of that inode. */
   has(inode: number): boolean;
+  /** Aborted when the generation is not starting any more, for good or ill. */
   signal: AbortSignal;
 }
 
@@ -25,36 +26,38 @@ export class Readiness {
   readonly #options: ReadyOptions;
   readonly #signs: ReadySigns;
   readonly #listening = new Set<HeldListener>();
-  readonly #ready: Promise<void>;
+  /** Resolves when ready; rejects at the deadline, or when the generation stops starting. */
+  readonly ready: Promise<void>;
   #resolve: () => void = () => {};
+  readonly #clock: Clock;
   #quiet: NodeJS.Timeout | undefined;
   #probing = false;
 
-  constructor(options: ReadyOptions, signs: ReadySigns) {
+  constructor({ ready: options, readyTimeoutMs }: SuperviseOptions, signs: ReadySigns) {
     this.#options = options;
     this.#signs = signs;
-    this.#ready = new Promise(fulfil => {
+    let reject: (error: RelistenError) => void = () => {};
+    this.ready = new Promise((fulfil, refuse) => {
       this.#resolve = fulfil;
+      reject = refuse;
+    });
+    this.ready.catch(() => {}); // also when nobody has come to wait yet
+    this.#clock = new Clock(readyTimeoutMs, () => reject(this.#late(readyTimeoutMs)));
+    signs.signal.addEventListener('abort', () => {
+      this.#clock.stop();
+      clearTimeout(this.#quiet);
+      reject(new RelistenError('The start was given up', { code: 'ABORT_ERR', op: 'start' }));
     });
     if (options.http?.includes('://')) this.#probe();
   }
 
-  /** Resolves when ready; rejects at the deadline, or when the generation stops starting. */
-  async wait({ readyTimeoutMs }: SuperviseOptions): Promise<void> {
-    const { signal } = this.#signs;
-    let deadline: NodeJS.Timeout | undefined;
-    let onAbort = () => {};
-    const late = new Promise<never>((_, reject) => {
-      deadline = setTimeout(() => reject(this.#late(readyTimeoutMs)), readyTimeoutMs);
-      onAbort = () => reject(new RelistenError('The start was given up', { code: 'ABORT_ERR', op: 'start' }));
-      signal.addEventListener('abort', onAbort);
-    });
+  /** Runs something that the program waits for without being to blame; the deadline is put off by as long. */
+  async untimed<T>(work: () => Promise<T>): Promise<T> {
+    this.#clock.pause();
     try {
-      await Promise.race([this.#ready, late]);
+      return await work();
     } finally {
-      clearTimeout(deadline);
-      clearTimeout(this.#quiet);
-      signal.removeEventListener('abort', onAbort);
+      this.#clock.resume();
     }
   }
 
@@ -117,5 +120,37 @@ export class Readiness {
       code: 'ERR_NOT_READY',
       op: 'start',
     });
+  }
+}
+
+/** A deadline that can be put off. Pauses nest. */
+class Clock {
+  #leftMs: number;
+  #startedAt = Date.now();
+  #timer: NodeJS.Timeout | undefined;
+  #pauses = 0;
+  readonly #onLate: () => void;
+
+  constructor(ms: number, onLate: () => void) {
+    this.#leftMs = ms;
+    this.#onLate = onLate;
+    this.#timer = setTimeout(onLate, ms);
+  }
+
+  pause(): void {
+    if (this.#pauses++ > 0) return;
+    clearTimeout(this.#timer);
+    this.#leftMs -= Date.now() - this.#startedAt;
+  }
+
+  resume(): void {
+    if (--this.#pauses !== 0) return;
+    this.#startedAt = Date.now();
+    this.#timer = setTimeout(this.#onLate, Math.max(0, this.#leftMs));
+  }
+
+  stop(): void {
+    this.#pauses = Number.POSITIVE_INFINITY;
+    clearTimeout(this.#timer);
   }
 }

@@ -24,8 +24,10 @@ export class Running {
   status: string | undefined;
   /** Why its bind(2) failed, for whoever asks why it did not start. */
   blocked: string | undefined;
-  /** Aborts what waits on behalf of the start: binds, readiness checks. */
+  /** Aborts the wait for readiness. */
   readonly starting = new AbortController();
+  /** Aborts binds that its processes wait for. */
+  readonly over = new AbortController();
   /** Resolves when the main process has ended and no process of the generation is left. */
   readonly gone: Promise<void>;
   readonly #resolveGone: () => void;
@@ -56,6 +58,7 @@ export class Running {
     this.state = state;
     this.since = Date.now();
     if (state !== 'starting') this.starting.abort();
+    if (!isAlive(state)) this.over.abort();
   }
 
   /** Its processes that are left, main first. */

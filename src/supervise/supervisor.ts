@@ -1,21 +1,21 @@
 import { EventEmitter } from 'node:events';
 import { rmSync } from 'node:fs';
-import { constants } from 'node:os';
 import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
-import { codeOf } from '../kernel/errno.ts';
 import { Poller } from '../kernel/poll.ts';
 import { type Adopted, adoptOrphan, adoptServer, serviceOf, watchEnd } from './adopt.ts';
 import { backoffMs, HEALTHY_MS } from './backoff.ts';
 import { Binder } from './binder.ts';
 import { endRunning } from './ending.ts';
 import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
+import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
 import { type ExitStatus, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdPort } from './ports.ts';
 import { Reaper } from './reaper.ts';
+import { Requests } from './requests.ts';
 import { Running } from './running.ts';
 import { StateFile } from './state-file.ts';
 
@@ -25,10 +25,6 @@ export interface EndStatus {
   code: number;
   /** Why it ended by itself; undefined after {@link Supervisor.stop}. */
   reason?: string;
-}
-
-interface Request {
-  resolve(outcome: RestartOutcome): void;
 }
 
 /**
@@ -48,10 +44,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #current: Running | undefined;
   #next: Running | undefined;
   readonly #draining = new Set<Running>();
-  /** Waits for the outcome of the start that is under way. */
-  #asking: Request[] = [];
-  /** Came during a start: answered together by the restart that follows it. */
-  #queued: Request[] = [];
+  readonly #requests = new Requests();
   #number = 0;
   #failures = 0;
   /** Number of the generation that was ready last; 0 before the first. */
@@ -175,8 +168,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       );
     }
     this.restarts++;
-    if (!this.#next) return this.#ask();
-    return new Promise(resolve => this.#queued.push({ resolve }));
+    return this.#ask();
   }
 
   /** Ends everything: drains what runs, lets go of the listeners. Asked again, it kills. */
@@ -189,17 +181,16 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     clearTimeout(this.#retry);
     const last = this.#current ?? this.#next;
     const left = this.generations;
-    if (this.#next) this.#onFailed(this.#next, new Error('relisten is stopping'));
+    if (this.#next?.state === 'starting') this.#onFailed(this.#next, new Error('relisten is stopping'));
     if (this.#current) void this.#drain(this.#current);
     await Promise.all(left.map(running => running.gone));
     await this.#finish({ code: exitCode(last?.exit) });
   }
 
   #ask(): Promise<RestartOutcome> {
-    return new Promise(resolve => {
-      this.#asking.push({ resolve });
-      void this.#begin();
-    });
+    const outcome = this.#requests.add(this.#next !== undefined);
+    void this.#begin();
+    return outcome;
   }
 
   /** Starts the next generation. */
@@ -247,9 +238,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #onFailed(running: Running, error: unknown): void {
     const reason = running.blocked ?? (error instanceof Error ? error.message : String(error));
     running.become('failed');
-    this.#next = undefined;
+    // It stays `next` until it is gone: who asks meanwhile asks for the one after it.
     void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
       const { exit } = running;
+      this.#next = undefined;
       this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
       this.#answer(failure(running, reason));
       if (!this.#current && !this.#next) this.#startAgain({ code: exitCodeOfFailure(error, exit), reason });
@@ -315,7 +307,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** After a crash or a failed start with nobody left: at once the first time, then with growing pauses. */
   #startAgain(end: EndStatus): void {
-    if (this.#stopping || this.#asking.length > 0) return;
+    if (this.#stopping || this.#requests.areLeft) return;
     this.#failures++;
     const giveUp = this.#failures >= (this.options.giveUp ?? Number.POSITIVE_INFINITY);
     const neverReady = this.#lastReady === 0;
@@ -393,11 +385,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #answer(outcome: RestartOutcome): void {
-    const asking = this.#asking;
-    this.#asking = this.#queued;
-    this.#queued = [];
-    for (const { resolve } of asking) resolve(outcome);
-    if (this.#asking.length > 0 && !this.#stopping) setImmediate(() => void this.#begin());
+    this.#requests.answer(outcome);
+    if (this.#requests.areLeft && !this.#stopping) setImmediate(() => void this.#begin());
   }
 
   async #finish(status: EndStatus): Promise<void> {
@@ -426,23 +415,6 @@ const WENT_TO_BACKGROUND =
 
 /** A generation that failed to start has no clients: it gets this long at most to end by itself. */
 const FAILED_GRACE_MS = 5_000;
-
-/** As a shell tells it: the code, or 128 and the signal's number. */
-export function exitCode(exit: ExitStatus | undefined): number {
-  return exit?.code ?? (exit?.signal ? 128 + constants.signals[exit.signal] : 0);
-}
-
-function exitCodeOfFailure(error: unknown, exit: ExitStatus | undefined): number {
-  const code = codeOf(error);
-  if (code === 'ERR_COMMAND_NOT_FOUND') return 127;
-  if (code === 'ERR_COMMAND_NOT_EXECUTABLE') return 126;
-  if (code === 'ERR_NOT_READY') return 1; // we ended it: its own code says nothing
-  return exitCode(exit) || 1;
-}
-
-function describeExit(exit: ExitStatus | undefined): string {
-  return exit?.signal ? `was ended by ${exit.signal}` : `exited with ${exit?.code ?? 'an unknown code'}`;
-}
 
 function failure(running: Running, reason: string): RestartOutcome {
   const { number: generation, exit, startedAt, output } = running;
