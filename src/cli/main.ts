@@ -11,6 +11,7 @@ type Add = (program: Command) => void;
  */
 const COMMANDS: Record<string, () => Promise<Add>> = {
   why: async () => (await import('./commands/why.ts')).addWhy,
+  probe: async () => (await import('./commands/probe.ts')).addProbe,
 };
 
 const EXIT_CODES = `

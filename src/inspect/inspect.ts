@@ -1,16 +1,5 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
-import { type Address, formatAddress, parseAddress } from '../address.ts';
-import { RelistenError } from '../errors.ts';
+import type { Address } from '../address.ts';
 import type { Inspection } from '../inspection.ts';
-import { codeOf } from '../kernel/errno.ts';
-import { processFacts } from '../kernel/procfs.ts';
-import { ephemeralPorts, firstUnprivilegedPort, sysctl } from '../kernel/sysctl.ts';
-import { explain } from './explain.ts';
-import type { Facts, Self, System, TcpAddress } from './facts.ts';
-import { inspectTcp } from './tcp.ts';
-import { inspectUnix } from './unix.ts';
 
 /** How to inspect. */
 export interface InspectOptions {
@@ -34,60 +23,6 @@ export interface InspectOptions {
  *   resolve
  */
 export async function inspect(address: string | number | Address, options: InspectOptions = {}): Promise<Inspection> {
-  const asked = parseAddress(address);
-  const self = describeSelf(options);
-  const seen = 'path' in asked ? inspectUnix(asked.path) : inspectTcp(asked, await resolve(asked));
-  const facts: Facts = { longestMs: undefined, listeningPeers: new Set(), ...seen, asked, self, system: readSystem() };
-  const { listeners, blockers, counts, trials } = facts;
-  const unseen = [...facts.unseen, ...unnamed(facts)];
-  return { address: formatAddress(asked), ...explain(facts), listeners, blockers, counts, trials, unseen };
-}
-
-/** The address that a server would bind; `::` where no host was named, which covers IPv4 as well. */
-async function resolve({ host, port }: { host?: string; port: number }): Promise<TcpAddress> {
-  if (host === undefined)
-    return hasIPv6() ? { family: 'IPv6', host: '::', port } : { family: 'IPv4', host: '0.0.0.0', port };
-  const literal = isIP(host.split('%')[0] ?? '');
-  if (literal !== 0) return { family: literal === 4 ? 'IPv4' : 'IPv6', host, port };
-  try {
-    const { address, family } = await lookup(host);
-    return { family: family === 4 ? 'IPv4' : 'IPv6', host: address, port };
-  } catch (cause) {
-    throw new RelistenError(`Cannot inspect ${formatAddress({ host, port })}: the name ${host} does not resolve`, {
-      code: codeOf(cause) ?? 'ENOTFOUND',
-      op: 'inspect',
-      address: formatAddress({ host, port }),
-      cause,
-    });
-  }
-}
-
-/** A kernel without IPv6 has none of its parameters either. */
-function hasIPv6(): boolean {
-  return process.platform !== 'linux' || sysctl('net.ipv6.conf.all.disable_ipv6') !== undefined;
-}
-
-function describeSelf({ program }: InspectOptions): Self {
-  return {
-    pid: process.pid,
-    uid: process.geteuid?.() ?? 0,
-    argv: program?.argv ?? processFacts(process.pid)?.argv ?? [],
-    cwd: program?.cwd ?? process.cwd(),
-  };
-}
-
-function readSystem(): System {
-  return {
-    ephemeralPorts: ephemeralPorts(),
-    reservedPorts: sysctl('net.ipv4.ip_local_reserved_ports') ?? '',
-    firstUnprivilegedPort: firstUnprivilegedPort(),
-    hosts: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address)),
-    now: Date.now(),
-  };
-}
-
-/** Says whose processes were hidden, where that is why a socket has no owner. */
-function unnamed({ listeners, blockers, self }: Facts): string[] {
-  const hidden = [...listeners, ...blockers].some(({ inode, owners }) => inode !== 0 && owners.length === 0);
-  return hidden && self.uid !== 0 ? ["Other users' processes could not be seen: only root may look into them"] : [];
+  const { examine } = await import('./examine.ts');
+  return examine(address, options);
 }

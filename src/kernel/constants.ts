@@ -25,6 +25,7 @@ export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_TYPE = 3;
 export const SO_ERROR = 4;
+export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;

@@ -44,6 +44,11 @@ export function getOption(fd: number, option: SocketOption): number {
   return value.readInt32LE(0);
 }
 
+/** Makes close(2) send a reset and keep nothing, not even TIME_WAIT (socket(7), SO_LINGER with 0 seconds). */
+export function resetOnClose(fd: number): void {
+  call('setsockopt', [fd, C.SOL_SOCKET, C.SO_LINGER, Int32Array.of(1, 0), 8], `${fd}, SO_LINGER, 1, 0`);
+}
+
 /** Who made the other end of a unix socket, as of connect(2) or listen(2) (SO_PEERCRED, unix(7)). */
 export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
   const value = Buffer.alloc(12);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { fstatSync } from 'node:fs';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { SocketState } from '../../src/inspection.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { readTcpTable } from '../../src/kernel/proc-net.ts';
@@ -8,6 +8,7 @@ import { DiagSocket, destroySocket, destroySockets, dumpTcp, hasSockDiag } from 
 import { shutdown } from '../../src/kernel/socket.ts';
 import { inNetworkNamespace } from '../fixtures/netns.ts';
 import { boundSocket, connection, leaveTimeWait, listener } from '../fixtures/tcp.ts';
+import { needs } from '../tools.ts';
 
 const open: number[] = [];
 afterEach(() => {
@@ -124,8 +125,14 @@ test('/proc/net/tcp and the dump agree', () => {
   expect(comparable(readTcpTable(made.port))).toEqual(comparable(dumpTcp({ localPort: made.port })));
 });
 
-describe.runIf(inNetworkNamespace())('with the right to administer the network', () => {
-  test('a TIME_WAIT is destroyed and gone, and destroying it again is no error', () => {
+const { describe, test: privileged } = needs('root', 'netns', 'ip');
+
+describe('with the right to administer the network', () => {
+  beforeAll(() => {
+    inNetworkNamespace();
+  });
+
+  privileged('a TIME_WAIT is destroyed and gone, and destroying it again is no error', () => {
     const made = keep(listener());
     leaveTimeWait(made);
     const waiting = () => dumpTcp({ localPort: made.port }).filter(({ state }) => state === 'TIME_WAIT');
@@ -136,7 +143,7 @@ describe.runIf(inNetworkNamespace())('with the right to administer the network',
     expect(first && destroySockets([first])).toBe(0);
   });
 
-  test('a thousand TIME_WAIT of both families go at once, and nothing else does', () => {
+  privileged('a thousand TIME_WAIT of both families go at once, and nothing else does', () => {
     const made = keep(listener({ host: '::' }));
     for (let i = 0; i < 500; i++) leaveTimeWait(made);
     for (let i = 0; i < 500; i++) leaveTimeWait(made, '::1');
