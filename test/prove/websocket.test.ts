@@ -50,8 +50,8 @@ function unmasked(bytes: Buffer): { opcode: number; payload: Buffer; bytes: numb
   return { opcode: (bytes[0] ?? 0) & 0x0f, payload, bytes: 6 + length };
 }
 
-async function run(url: string, outcomes: number, connections = 2): Promise<LoadResult> {
-  const load = startLoad({ target: url, classes: [{ kind: 'websocket', rate: 200, connections }], timeoutMs: 500 });
+async function run(url: string, outcomes: number, connections = 2, rate = 200): Promise<LoadResult> {
+  const load = startLoad({ target: url, classes: [{ kind: 'websocket', rate, connections }], timeoutMs: 500 });
   await expect.poll(() => load.progress().ok + load.progress().failed).toBeGreaterThanOrEqual(outcomes);
   return load.stop();
 }
@@ -86,6 +86,10 @@ describe('a WebSocket client', () => {
     const result = await run(server.url, 20);
     expect(result.failed).toBe(0);
     expect(result.classes[0]).toMatchObject({ closedAnnounced: result.ok, closedWhileIdle: 0, opened: result.ok });
+    // So many that the next one already waits when the answer comes: it must not go out before the Close is read.
+    const crowded = await run(server.url, 20, 1, 5_000);
+    expect(crowded.failures).not.toHaveProperty('eof');
+    expect(crowded.classes[0]?.closedAnnounced).toBe(crowded.ok);
   });
 
   test.each([

@@ -37,7 +37,12 @@ export class Pool implements Client {
     this.#closeAll();
   }
 
+  /** Its turn comes when all that has been received is taken in: a Close may stand behind the answer. */
   #onFree(connection: PoolConnection): void {
+    queueMicrotask(() => this.#next(connection));
+  }
+
+  #next(connection: PoolConnection): void {
     // Those whose deadline came while they waited have been reported.
     let next = this.#waiting.shift();
     while (next?.settled) next = this.#waiting.shift();
