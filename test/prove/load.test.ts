@@ -67,7 +67,9 @@ const misdeeds: [string, ClassOptions, FailureKind, (socket: Socket) => void][] 
 describe('a server that misbehaves is named for what it did', () => {
   test.each(misdeeds)('one that %s', async (_what, one, kind, onConnection) => {
     await using server = await plant(onConnection);
-    const result = await loadUntil(5, { target: server.url, classes: [one], timeoutMs: 150 });
+    // Short only for those who wait for it: on a busy machine an answer takes its time.
+    const timeoutMs = kind === 'timeout' ? 150 : 10_000;
+    const result = await loadUntil(5, { target: server.url, classes: [one], timeoutMs });
     expect(result.failed).toBeGreaterThanOrEqual(5);
     expect(result.failures).toEqual({ [kind]: result.failed });
     expect(result.ok).toBe(0);
@@ -78,13 +80,13 @@ describe('a server that misbehaves is named for what it did', () => {
   test.each([fresh, get, post, websocket, tcp])('nobody there at all is refused ($kind)', async one => {
     const server = await plant(() => {});
     await server[Symbol.asyncDispose]();
-    const result = await loadUntil(5, { target: server.url, classes: [one], timeoutMs: 150 });
+    const result = await loadUntil(5, { target: server.url, classes: [one] });
     expect(result.failures).toEqual({ refused: result.due });
     expect(result.lost[0]).toMatchObject({ kind: 'refused', stage: 'connect', code: 'ECONNREFUSED' });
   });
 
   test('a unix path that is not there is refused', async () => {
-    const result = await loadUntil(2, { target: './no-such.sock', classes: [get], timeoutMs: 150 });
+    const result = await loadUntil(2, { target: './no-such.sock', classes: [get] });
     expect(result.failures).toEqual({ refused: result.due });
   });
 });
@@ -181,22 +183,24 @@ describe('a load', () => {
       onRequests(socket, () => (down ? socket.resetAndDestroy() : socket.write(ok()))),
     );
     const load = startLoad({ target: server.url, classes: [fresh] });
-    const more = async (count: number) => {
-      const before = load.progress().due;
-      await expect.poll(() => load.progress().due, { interval: 5 }).toBeGreaterThanOrEqual(before + count);
+    const more = async (outcome: 'ok' | 'failed') => {
+      const before = load.progress()[outcome];
+      await expect.poll(() => load.progress()[outcome], { interval: 5 }).toBeGreaterThanOrEqual(before + 10);
+      const { due, ok, failed } = load.progress();
+      return due - ok - failed;
     };
-    await more(10);
+    const inFlight = await more('ok');
     load.phase('restart');
     down = true;
-    await more(10);
+    await more('failed');
     load.phase('after');
     down = false;
-    await more(10);
+    await more('ok');
     const { phases } = (await load.stop()).classes[0] ?? {};
-    // A request at a border may fall to either side.
-    expect(phases?.steady.failed).toBeLessThanOrEqual(1);
-    expect(phases?.restart.failures.reset).toBeGreaterThanOrEqual(8);
-    expect(phases?.after.failed).toBeLessThanOrEqual(1);
+    // What is in flight at the border falls to either side.
+    expect(phases?.steady.failed).toBeLessThanOrEqual(inFlight);
+    expect(phases?.restart.failures.reset).toBeGreaterThanOrEqual(10 - inFlight);
+    expect(phases?.after.failed).toBe(0);
     expect(phases?.after.ok).toBeGreaterThanOrEqual(8);
   });
 
