@@ -2,7 +2,7 @@ import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
-import { allProcessIds, type ProcessIds } from '../kernel/process.ts';
+import { allProcessIds, descendants, type ProcessIds } from '../kernel/process.ts';
 import { familyOf, isWrapper, stopTargets } from './family.ts';
 import { type ExitStatus, type GenerationState, isAlive, mayBecome } from './generation.ts';
 import type { Interception } from './intercept.ts';
@@ -69,7 +69,10 @@ export class Running {
   /** Sends the stop signal to the server, past the wrappers that started it. */
   signalServer(signal: NodeJS.Signals): void {
     if (this.pid === undefined) return;
-    for (const pid of stopTargets(this.pid, this.family(), isWrapper)) send(pid, signal);
+    // The tree is enough where its root is alive, and this is on the way of every restart.
+    const tree = descendants(this.pid).filter(ids => !ids.zombie);
+    const family = tree.length > 0 ? tree : this.family();
+    for (const pid of stopTargets(this.pid, family, isWrapper)) send(pid, signal);
   }
 
   /** Sends a signal to every process that is left; answers how many there were. */

@@ -219,7 +219,6 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#next = undefined;
     this.#current = running;
     this.#launcher.announce(running);
-    this.#save();
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     if (old) void this.#drain(old);
     this.#answer({
@@ -231,6 +230,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     setTimeout(() => {
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
+    this.#save();
     this.#releaseStale();
     this.#launcher.prepareLater();
   }

@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import type { ProcessIds } from '../../src/kernel/process.ts';
+import { familyOf, stopTargets } from '../../src/supervise/family.ts';
+
+function process(pid: number, ppid: number, sid: number, zombie = false): ProcessIds {
+  return { pid, ppid, pgid: sid, sid, zombie };
+}
+
+describe('the family of a main process', () => {
+  const all = [
+    process(1, 0, 1),
+    process(10, 1, 1),
+    process(100, 10, 100),
+    process(101, 100, 100),
+    process(102, 1, 100), // its parent died
+    process(103, 101, 103), // made a session of its own
+    process(104, 100, 100, true),
+    process(200, 10, 200),
+  ];
+
+  test('is its session and all that descends from it, itself first, without zombies', () => {
+    expect(familyOf(100, all).map(ids => ids.pid)).toEqual([100, 101, 102, 103]);
+  });
+
+  test('survives it', () => {
+    const left = all.filter(ids => ids.pid !== 100);
+    expect(familyOf(100, left).map(ids => ids.pid)).toEqual([101, 102, 103]);
+  });
+});
+
+describe('the stop signal goes to', () => {
+  const wrappers =
+    (...pids: number[]) =>
+    (pid: number) =>
+      pids.includes(pid);
+  test.each([
+    ['a server that is the main process, not its workers', [process(1, 0, 1), process(2, 1, 1)], [], [1]],
+    ['the server below a shell', [process(1, 0, 1), process(2, 1, 1)], [1], [2]],
+    ['the server below npm and its shell', [process(1, 0, 1), process(2, 1, 1), process(3, 2, 1)], [1, 2], [3]],
+    ['every server that a shell started', [process(1, 0, 1), process(2, 1, 1), process(3, 1, 1)], [1], [2, 3]],
+    ['a shell that has no children', [process(1, 0, 1)], [1], [1]],
+    [
+      'what a main process left behind, each tree once',
+      [process(2, 9, 1), process(3, 2, 1), process(4, 9, 1)],
+      [],
+      [2, 4],
+    ],
+  ])('%s', (_, family, shells, expected) => {
+    expect(stopTargets(1, family, wrappers(...shells))).toEqual(expected);
+  });
+});

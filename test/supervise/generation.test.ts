@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { type GenerationState, isAlive, mayBecome, meaningOfExit } from '../../src/supervise/generation.ts';
+
+const STATES: GenerationState[] = ['starting', 'ready', 'draining', 'exited', 'failed'];
+
+test('a generation moves only forward, and nothing follows its end', () => {
+  const allowed = STATES.flatMap(from => STATES.filter(to => mayBecome(from, to)).map(to => `${from} → ${to}`));
+  expect(allowed).toEqual([
+    'starting → ready',
+    'starting → failed',
+    'ready → draining',
+    'ready → exited',
+    'draining → exited',
+  ]);
+});
+
+test('a generation that exited or failed is not alive', () => {
+  expect(STATES.filter(isAlive)).toEqual(['starting', 'ready', 'draining']);
+});
+
+describe('the end of a main process', () => {
+  test.each([
+    ['starting', { code: 0, signal: null }, false, 'done'],
+    ['starting', { code: 0, signal: null }, true, 'failed-start'],
+    ['starting', { code: 1, signal: null }, false, 'failed-start'],
+    ['starting', { code: null, signal: 'SIGSEGV' }, true, 'failed-start'],
+    ['ready', { code: 0, signal: null }, true, 'done'],
+    ['ready', { code: 3, signal: null }, true, 'crash'],
+    ['ready', { code: null, signal: 'SIGKILL' }, true, 'crash'],
+    ['draining', { code: 0, signal: null }, true, 'over'],
+    ['draining', { code: null, signal: 'SIGTERM' }, true, 'over'],
+    ['failed', { code: 1, signal: null }, false, 'over'],
+  ] as const)('in state %s with %o, another serving %s, means %s', (state, exit, anotherServes, meaning) => {
+    expect(meaningOfExit(state, exit, anotherServes)).toBe(meaning);
+  });
+});

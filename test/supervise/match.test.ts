@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { listenerKey, slotFor } from '../../src/supervise/match.ts';
+
+describe('a listener is told apart by', () => {
+  const any4 = { address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false } as const;
+  test.each([
+    ['its family', { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false }],
+    ['its host', { address: { family: 'IPv4', host: '127.0.0.1', port: 80 }, v6only: false }],
+    ['its port', { address: { family: 'IPv4', host: '0.0.0.0', port: 81 }, v6only: false }],
+    ['its kind', { address: { family: 'unix', path: '/80' }, v6only: false }],
+  ] as const)('%s', (_, other) => {
+    expect(listenerKey(other)).not.toBe(listenerKey(any4));
+  });
+
+  test('whether it also serves IPv4', () => {
+    const address = { family: 'IPv6', host: '::', port: 80 } as const;
+    expect(listenerKey({ address, v6only: true })).not.toBe(listenerKey({ address, v6only: false }));
+  });
+
+  test('an abstract name from a path', () => {
+    const key = (path: string) => listenerKey({ address: { family: 'unix', path }, v6only: false });
+    expect(key('\0app')).not.toBe(key('app'));
+  });
+});
+
+test.each([
+  ['no slots', [], undefined],
+  ['one that is free', [false], 0],
+  ['one that is taken', [true], undefined],
+  ['a group, its first taken', [true, false, false], 1],
+  ['a group whose first worker died', [false, true], 0],
+])('a bind that meets %s', (_, taken, expected) => {
+  expect(slotFor(taken.map(each => ({ taken: each })))).toBe(expected);
+});
