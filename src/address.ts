@@ -1,4 +1,3 @@
-import { isIP, isIPv6 } from 'node:net';
 import { invalidArgument } from './errors.ts';
 
 /** Where to listen, as a person names it; `host` may be a name that is still to be resolved. */
@@ -33,7 +32,8 @@ export function parseAddress(given: string | number | Address): Address {
   if (!match?.groups) throw invalidArgument('address', given, ACCEPTED);
   const { v6, name, port } = match.groups;
   if (!/^\d{1,5}$/.test(port ?? '') || Number(port) > 65535) throw invalidArgument('address', given, ACCEPTED);
-  if (v6 !== undefined && !isIPv6(v6)) throw invalidArgument('address', given, `an IPv6 address between the brackets`);
+  if (v6 !== undefined && ipVersion(v6) !== 6)
+    throw invalidArgument('address', given, `an IPv6 address between the brackets`);
   const host = v6 ?? (name || undefined);
   return host === undefined ? { port: Number(port) } : { host: checkHost(host), port: Number(port) };
 }
@@ -74,5 +74,10 @@ export function formatAddress(address: Address | SocketAddress): string {
   if ('path' in address) return address.path.startsWith('\0') ? `@${address.path.slice(1)}` : address.path;
   if (address.host === undefined) return String(address.port);
   const zone = 'scopeId' in address && address.scopeId ? `%${address.scopeId}` : '';
-  return isIP(address.host) === 6 ? `[${address.host}${zone}]:${address.port}` : `${address.host}:${address.port}`;
+  return ipVersion(address.host) === 6 ? `[${address.host}${zone}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Of an IP address in text: 4 or 6, else 0. node:net is loaded when it is asked for, as importing relisten must be cheap. */
+export function ipVersion(text: string): number {
+  return process.getBuiltinModule('node:net').isIP(text);
 }

@@ -1,4 +1,6 @@
 export { type Address, formatAddress, parseAddress, type SocketAddress } from './address.ts';
+export type { Reuse } from './bind/plan.ts';
+export type { Waiting } from './bind/waiting.ts';
 export { track } from './drain/connections.ts';
 export { drain } from './drain/drain.ts';
 export type { DrainOptions } from './drain/options.ts';
@@ -7,3 +9,4 @@ export type { DrainTarget } from './drain/targets.ts';
 export { RelistenError, type RelistenErrorFacts } from './errors.ts';
 export { type InspectOptions, inspect } from './inspect/inspect.ts';
 export type * from './inspection.ts';
+export { type Listening, type ListenOptions, listen, type RetryOptions } from './listen.ts';

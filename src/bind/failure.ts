@@ -19,17 +19,21 @@ export function bindError({ op, address }: Named, cause: unknown, report?: Inspe
   return new RelistenError(`Cannot ${wordsOf(op)} ${address}: ${prefix}${why}`, { code, op, address, cause, report });
 }
 
-export function wordsOf(op: Named['op']): string {
+/** @throws RelistenError `ABORT_ERR` */
+export function throwIfAborted({ op, address }: Named, signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  const message = `Cannot ${wordsOf(op)} ${address}: aborted`;
+  throw new RelistenError(message, { code: 'ABORT_ERR', op, address, cause: signal.reason });
+}
+
+function wordsOf(op: Named['op']): string {
   return op === 'listen' ? 'listen on' : 'bind';
 }
 
-/** In one clause: whose it is, where a process has it; else what the inspection found. */
-export function reasonOf({ listeners, blockers, summary }: Inspection): string {
-  const owners = [...listeners, ...blockers].flatMap(socket => socket.owners);
-  const [owner] = owners;
-  if (!owner) return summary;
-  const others = new Set(owners.map(({ pid }) => pid)).size - 1;
-  return `in use by ${describeProcess(owner)}${others > 0 ? ` and ${others} more` : ''}`;
+/** What an inspection found, without the address, which stands in front already: `in use by node server.js (pid …)`. */
+export function reasonOf({ address, summary }: Inspection): string {
+  const match = /^(?:Port )?(\S+) is (.*)$/s.exec(summary);
+  return match && match[1] === address ? (match[2] ?? summary) : summary;
 }
 
 /** `node server.js (pid 4242, started 14:03 in /srv/app)`. */

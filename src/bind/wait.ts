@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RelistenError } from '../errors.ts';
 import type { Inspection } from '../inspection.ts';
 import { failureOf, type KernelError } from '../kernel/errno.ts';
 import { destroySockets } from '../kernel/sock-diag.ts';
 import type { Attempt } from './attempt.ts';
-import { bindError, type Named, wordsOf } from './failure.ts';
+import { bindError, type Named, throwIfAborted } from './failure.ts';
 import { evictable, type Look } from './look.ts';
 import { type Next, nextTry, type Patience, type WaitReason } from './schedule.ts';
 import { describeWait, type Waiting } from './waiting.ts';
@@ -93,12 +92,6 @@ function after(earlier: Look | undefined, look: Look): Look {
 /** An address may come up later, as those do that move between hosts; a right or a family does not. */
 function isHopeless(failure: KernelError, interval: number | undefined): boolean {
   return failure.code !== 'EADDRINUSE' && !(failure.code === 'EADDRNOTAVAIL' && interval !== undefined);
-}
-
-function throwIfAborted({ op, address }: Named, signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
-  const message = `Cannot ${wordsOf(op)} ${address}: aborted`;
-  throw new RelistenError(message, { code: 'ABORT_ERR', op, address, cause: signal.reason });
 }
 
 /** A wait that was worth telling is told with the error, too. */

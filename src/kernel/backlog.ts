@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { IPPROTO_TCP } from './constants.ts';
 import { call } from './libc.ts';
 import { describeSocket } from './socket.ts';
+import { sysctl } from './sysctl.ts';
 
 const TCP_INFO = 11;
 /** Up to tcpi_sacked, which is the limit of the accept queue for a listener (net/ipv4/tcp.c, tcp_get_info). */
@@ -16,19 +16,10 @@ const SACKED_OFFSET = 28;
  */
 export function grantedBacklog(fd: number, asked: number): number | undefined {
   if (describeSocket(fd)?.domain === 'unix') {
-    const cap = somaxconn();
-    return cap === undefined ? undefined : Math.min(asked, cap);
+    const cap = sysctl('net.core.somaxconn');
+    return cap === undefined ? undefined : Math.min(asked, Number(cap));
   }
   const info = Buffer.alloc(TCP_INFO_BYTES);
   call('getsockopt', [fd, IPPROTO_TCP, TCP_INFO, info, Uint32Array.of(info.length)], `${fd}, TCP_INFO`);
   return info.readUInt32LE(SACKED_OFFSET);
-}
-
-/** net.core.somaxconn of the network namespace. */
-function somaxconn(): number | undefined {
-  try {
-    return Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
-  } catch {
-    return undefined;
-  }
 }

@@ -6,7 +6,8 @@ import { RelistenError } from '../../src/errors.ts';
 import type { Inspection } from '../../src/inspection.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { bind, connect, getOption, listen, localAddress, setOption, socket } from '../../src/kernel/socket.ts';
-import { leaveFinWait2, leaveTimeWait, listener } from '../fixtures/leftover.ts';
+import { deadServer, leaveFinWait2, loopback } from '../fixtures/leftover.ts';
+import { listener, type Reuse } from '../fixtures/tcp.ts';
 import { needs } from '../tools.ts';
 
 const open = new Set<number>();
@@ -23,6 +24,12 @@ function own(fd: number): number {
 function release(fd: number): void {
   open.delete(fd);
   close(fd);
+}
+
+/** A listener that is there for the whole test, unless it is released before. */
+function liveListener(reuse: Reuse = 'none') {
+  const { fd, port } = listener({ reuse });
+  return { fd: own(fd), address: loopback(port) };
 }
 
 const fresh = () => own(socket('IPv4'));
@@ -45,16 +52,15 @@ describe('bindFd', () => {
   });
 
   it('passes TIME_WAIT of a server that had set SO_REUSEADDR', async () => {
-    expect(await bindFd(fresh(), leaveTimeWait(['SO_REUSEADDR']))).toMatchObject({ reuse: 'address' });
+    expect(await bindFd(fresh(), deadServer('address'))).toMatchObject({ reuse: 'address' });
   });
 
   it('passes TIME_WAIT of a server that had set only SO_REUSEPORT', async () => {
-    expect(await bindFd(fresh(), leaveTimeWait(['SO_REUSEPORT']))).toMatchObject({ reuse: 'both' });
+    expect(await bindFd(fresh(), deadServer('port'))).toMatchObject({ reuse: 'both' });
   });
 
   it('does not join the SO_REUSEPORT group of a live listener', async () => {
-    const live = listener(['SO_REUSEADDR', 'SO_REUSEPORT']);
-    own(live.fd);
+    const live = liveListener('both');
     expect(await failure(bindFd(fresh(), live.address))).toMatchObject({ code: 'EADDRINUSE' });
     expect(await bindFd(fresh(), live.address, { reuse: 'port' })).toMatchObject({ reuse: 'port' });
   });
@@ -86,7 +92,7 @@ describe('bindFd', () => {
 
   it('gives up at once on a leftover that stays beyond the deadline', async () => {
     const fd = fresh();
-    const address = leaveTimeWait();
+    const address = deadServer();
     const started = performance.now();
     const error = await failure(bindFd(fd, address, { deadline: 5_000 }));
     expect(error).toMatchObject({ code: 'EADDRINUSE', op: 'bind', address: `127.0.0.1:${address.port}` });
@@ -95,8 +101,7 @@ describe('bindFd', () => {
   });
 
   it('fails at once when a live process listens, with the inspection as its report', async () => {
-    const live = listener();
-    own(live.fd);
+    const live = liveListener();
     const report = { summary: 'somebody has it', listeners: [], blockers: [] } as unknown as Inspection;
     const asked: string[] = [];
     const explain = async (address: string) => {
@@ -111,8 +116,7 @@ describe('bindFd', () => {
   });
 
   it('fails at once when a live process has connections there, and no listener', async () => {
-    const server = listener();
-    own(server.fd);
+    const server = liveListener();
     const client = fresh();
     connect(client, server.address);
     const address = localAddress(client) as SocketAddress;
@@ -120,8 +124,7 @@ describe('bindFd', () => {
   });
 
   it('waits for a live process if asked, and takes the address as soon as it is free', async () => {
-    const live = listener(['SO_REUSEADDR']);
-    own(live.fd);
+    const live = liveListener('address');
     const told: Waiting[] = [];
     let freed = 0;
     const bound = await bindFd(fresh(), live.address, {
@@ -140,8 +143,7 @@ describe('bindFd', () => {
   });
 
   it('gives up on a live process at the deadline', async () => {
-    const live = listener();
-    own(live.fd);
+    const live = liveListener();
     const started = performance.now();
     const error = await failure(bindFd(fresh(), live.address, { interval: 5, deadline: 60 }));
     expect(error.code).toBe('EADDRINUSE');
@@ -150,7 +152,7 @@ describe('bindFd', () => {
 
   it('ends the wait when its signal is aborted', async () => {
     const controller = new AbortController();
-    const promise = bindFd(fresh(), leaveTimeWait(), {
+    const promise = bindFd(fresh(), deadServer(), {
       signal: controller.signal,
       onWait: () => controller.abort(new Error('enough')),
     });
@@ -169,14 +171,13 @@ describe('bindFd', () => {
 
 needs('root').describe('bindFd with evict', () => {
   it('removes TIME_WAIT sockets instead of waiting for them', async () => {
-    const bound = await bindFd(fresh(), leaveTimeWait([], 5), { evict: true });
+    const bound = await bindFd(fresh(), deadServer('none', 5), { evict: true });
     expect(bound).toMatchObject({ reuse: 'address', evicted: 5, warnings: [] });
     expect(bound.waited).toBeLessThan(1_000);
   });
 
   it('leaves the sockets of live processes alone', async () => {
-    const live = listener();
-    own(live.fd);
+    const live = liveListener();
     expect(await failure(bindFd(fresh(), live.address, { evict: true }))).toMatchObject({ code: 'EADDRINUSE' });
     expect(getOption(live.fd, 'SO_ACCEPTCONN')).toBe(1);
   });
@@ -194,7 +195,7 @@ describe('listenFd', () => {
 
   it('listens after the wait', async () => {
     const fd = fresh();
-    await listenFd(fd, leaveTimeWait(['SO_REUSEADDR']), { backlog: 16 });
+    await listenFd(fd, deadServer('address'), { backlog: 16 });
     expect(getOption(fd, 'SO_ACCEPTCONN')).toBe(1);
   });
 });
