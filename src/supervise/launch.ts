@@ -9,12 +9,13 @@ import type { EventFacts } from './events.ts';
 import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
+import { holdLifeline } from './lifeline.ts';
 import { NotifySocket } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
-import { Spawner } from './spawn.ts';
+import { type Spawned, Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
 
 /** After a restart, the next one's stage is set when the old generation has had the processor for a while. */
@@ -128,6 +129,13 @@ export class Launcher {
     }
     if (spawned.notifyFd !== undefined) this.#intercept(running, spawned.notifyFd, readiness);
     void spawned.exit.then(onExit);
+    this.#holdLifeline(running, spawned);
+  }
+
+  #holdLifeline(running: Running, { notifyFd, output: { taps } }: Spawned): void {
+    if (notifyFd === undefined && taps.length === 0) return;
+    const release = holdLifeline({ notifyFd, taps }, this.#host.reaper);
+    void running.gone.then(release);
   }
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness): void {

@@ -17,23 +17,15 @@ interface Tap {
   target: 1 | 2;
 }
 
-/** A process that goes on copying a tap to its target if relisten is killed; see {@link Output.lifelines}. */
-export interface Lifeline {
-  command: string[];
-  stdio: (number | 'ignore')[];
-}
-
 /**
  * Where a generation's stdout and stderr go. They are the program's own: it writes to what relisten was given. Only
  * where that is not a terminal is stderr (and, for `--ready-line`, stdout) a pipe that is copied on, so that the last
  * lines can be told to whoever asked for a restart. A terminal stays the program's terminal.
  *
- * A pipe whose reader dies would kill the program at its next line. So a shell waits beside it for the end of relisten,
- * which it sees as the end of another pipe, and then goes on copying.
+ * A pipe whose reader dies would kill the program at its next line: see lifeline.ts.
  */
 export class Output {
   readonly #taps: Tap[] = [];
-  readonly #lifeline: { read: number; write: number } | undefined;
   readonly #lines: string[] = [];
   readonly #onLine: ((line: string) => void)[] = [];
   #programHasIt = false;
@@ -41,7 +33,6 @@ export class Output {
   constructor({ stdout, stderr }: { stdout: boolean; stderr: boolean }) {
     if (stdout) this.#taps.push({ ...pipe(), target: 1 });
     if (stderr) this.#taps.push({ ...pipe(), target: 2 });
-    if (this.#taps.length > 0) this.#lifeline = pipe();
   }
 
   /** What the program gets as descriptors 0 to 2. */
@@ -50,16 +41,9 @@ export class Output {
     return [0, of(1), of(2)];
   }
 
-  /** What is to be spawned beside the program, outside the filter. */
-  get lifelines(): Lifeline[] {
-    const end = this.#lifeline?.read;
-    if (end === undefined) return [];
-    // cat opens the pipe anew: the description that it inherits is non-blocking, for our sake (fcntl(2)).
-    const script = 'read -r _ <&3; exec cat /proc/self/fd/0';
-    return this.#taps.map(({ read, target }) => ({
-      command: ['/bin/sh', '-c', script, 'relisten-lifeline'],
-      stdio: [read, target, 'ignore', end],
-    }));
+  /** Our ends, for whoever must go on when we are killed. */
+  get taps(): readonly { read: number; target: 1 | 2 }[] {
+    return this.#taps;
   }
 
   /** The last lines of stderr, oldest first; none where stderr is a terminal. */
@@ -91,18 +75,16 @@ export class Output {
     }
   }
 
-  /** The lifelines end as soon as nobody writes any more. */
+  /** What is still in the pipes is copied. */
   close(): void {
     if (!this.#programHasIt) for (const { read } of this.#taps) close(read);
     this.#closeProgramEnds();
-    if (this.#lifeline) close(this.#lifeline.write);
   }
 
   #closeProgramEnds(): void {
     if (this.#programHasIt) return;
     this.#programHasIt = true;
     for (const { write } of this.#taps) close(write);
-    if (this.#lifeline) close(this.#lifeline.read);
   }
 
   #line(line: string, target: 1 | 2): void {

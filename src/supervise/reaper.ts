@@ -4,13 +4,15 @@ import type { ExitStatus } from './generation.ts';
 
 /**
  * Reaps every child of this process: the commands, and the orphans below them, which come to us as pid 1 or subreaper
- * (PR_SET_CHILD_SUBREAPER, prctl(2)). Nothing else in a supervising process may use node:child_process on the main
- * thread: its children would be reaped here, and libuv would never hear of their end.
+ * (PR_SET_CHILD_SUBREAPER, prctl(2)). Looks first and reaps then (WNOWAIT, waitid(2)): children of node:child_process on
+ * the main thread must be announced by {@link Reaper.leave}, and are left to libuv.
  */
 export class Reaper {
   readonly #waiting = new Map<number, (exit: ExitStatus) => void>();
   /** Ends of children that a worker has spawned and not announced yet. */
   readonly #early = new Map<number, ExitStatus>();
+  /** Children that libuv of the main thread waits for. */
+  readonly #left = new Set<number>();
   #expected = 0;
   readonly #onChild = () => this.#sweep();
 
@@ -21,6 +23,12 @@ export class Reaper {
 
   stop(): void {
     process.off('SIGCHLD', this.#onChild);
+  }
+
+  /** Leaves a child of node:child_process to libuv, until it has seen its end. */
+  leave(pid: number, ended: Promise<unknown>): void {
+    this.#left.add(pid);
+    void ended.then(() => this.#left.delete(pid));
   }
 
   /** A child is about to be spawned: its end is kept until {@link exitOf} or {@link notSpawned}. */
@@ -51,6 +59,11 @@ export class Reaper {
 
   #sweep(): void {
     for (let seen = peekExit(); seen; seen = peekExit()) {
+      if (this.#left.has(seen.pid)) {
+        // It hides those behind it; libuv reaps it in this turn of the event loop.
+        setImmediate(() => this.#sweep());
+        return;
+      }
       // A worker's event loop may have been faster.
       const exit = reap(seen.pid);
       if (exit) this.#announce(exit.pid, toStatus(exit));

@@ -104,7 +104,6 @@ function setStage(tapped: { stdout: boolean; stderr: boolean }): Stage {
     resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
   });
   worker.unref();
-  worker.postMessage({ lifelines: output.lifelines });
   return { worker, output };
 }
 

@@ -3,7 +3,6 @@ import { parentPort } from 'node:worker_threads';
 import { codeOf } from '../kernel/errno.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { installFilter } from '../kernel/seccomp.ts';
-import type { Lifeline } from './output.ts';
 import type { SpawnOrder, SpawnReply } from './spawn.ts';
 
 /*
@@ -18,24 +17,14 @@ const reply = (message: SpawnReply) => port.postMessage(message);
 // Done before the order comes, so that a restart does not wait for it.
 if (process.platform === 'linux') hasLibc();
 
-port.on('message', (order: { lifelines: Lifeline[] } | SpawnOrder) => {
-  if ('lifelines' in order) {
-    for (const lifeline of order.lifelines) spawnLifeline(lifeline);
-    return;
-  }
+port.once('message', (order: SpawnOrder) => {
   try {
     run(order);
   } catch (error) {
     reply({ type: 'failed', code: codeOf(error) ?? 'EIO', message: error instanceof Error ? error.message : '' });
   }
-  port.close();
+  port.unref();
 });
-
-function spawnLifeline({ command: [file = '', ...args], stdio }: Lifeline): void {
-  const child = spawn(file, args, { stdio, detached: true, env: { PATH: process.env.PATH } });
-  child.on('error', () => {}); // no shell here: then nobody copies after us
-  child.unref();
-}
 
 function run(order: SpawnOrder): void {
   const [file = '', ...args] = order.command;

@@ -1,0 +1,38 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { close } from '../kernel/fd.ts';
+import { POLLIN, Poller } from '../kernel/poll.ts';
+import { receive, respondContinue } from '../kernel/seccomp.ts';
+
+/*
+ * What lifeline.ts becomes when relisten was killed, one for each generation: bind(2) and listen(2) of its processes go
+ * on as if nobody looked, where a closed notification descriptor would fail them with ENOSYS (seccomp_unotify(2)); and
+ * its output goes on to where it went. It ends with the generation.
+ *
+ * Arguments: the notification descriptor or `-`, then a pair `read:target` for each pipe.
+ */
+
+const [notify = '-', ...taps] = process.argv.slice(2);
+
+if (notify !== '-') answer(Number(notify));
+for (const tap of taps) {
+  const [read = 0, target = 2] = tap.split(':').map(Number);
+  // Opened anew: the description is non-blocking for relisten's sake, and shared (fcntl(2), O_NONBLOCK).
+  const source = createReadStream(`/proc/self/fd/${read}`);
+  source.on('open', () => close(read));
+  source.pipe(createWriteStream('', { fd: target, autoClose: false }));
+  source.on('error', () => source.destroy());
+}
+// A signal to a process group that it shares with nobody is meant for it, and then the generation is on its own.
+process.title = 'relisten guardian';
+
+function answer(notifyFd: number): void {
+  const poller = new Poller();
+  poller.add(notifyFd, POLLIN, revents => {
+    if ((revents & POLLIN) === 0) {
+      void poller.close(); // the last process under the filter has ended
+      return;
+    }
+    const notification = receive(notifyFd);
+    if (notification) respondContinue(notifyFd, notification.id);
+  });
+}
