@@ -12,6 +12,8 @@ export interface Leaver {
   protocol: Protocol;
   /** `open` is decided on in every round, `leaving` ends by itself, `offered` waits for an answer, `taken` is gone. */
   stage: 'open' | 'offered' | 'leaving' | 'taken' | 'cut';
+  /** It was accepted while the drain ran. */
+  readonly isLate: boolean;
   /** It was offered, and nobody took it. */
   refused: boolean;
   holds: boolean;
@@ -21,9 +23,10 @@ export interface Leaver {
   goodbyeAt: number | undefined;
 }
 
-export function leaverOf(connection: Connection): Leaver {
+export function leaverOf(connection: Connection, isLate: boolean): Leaver {
   const nothing = { idleSince: undefined, upgradedSince: undefined, goodbyeAt: undefined };
-  return { connection, protocol: protocolOf(connection), stage: 'open', refused: false, holds: false, ...nothing };
+  const fresh = { stage: 'open', refused: false, holds: false } as const;
+  return { connection, protocol: protocolOf(connection), isLate, ...fresh, ...nothing };
 }
 
 /** The sockets that the HTTP server itself calls idle; asked for only where it matters, for it may be long. */
@@ -45,6 +48,7 @@ export function useOf({ connection, protocol }: Leaver, idle: Idle): Use {
  * |-----------------------|-----------------------------------------------------------------|
  * | TLS handshake         | decideHttp1, as silent: nothing of the application's is in it   |
  * | http1                 | decideHttp1                                                     |
+ * | http2, just accepted  | wait for its first request, as long as for a silent one         |
  * | http2                 | leave: GOAWAY may come at any time                              |
  * | webSocket             | wait: its goodbye is spread, and then ws closes it              |
  * | upgraded              | decideTcp, silent at first if it was upgraded during the drain  |
@@ -62,7 +66,10 @@ export function decide(
   if (isHandshaking(connection)) {
     return decideHttp1({ ...facts, offerable: false, use: 'silent', since, idleSince: since }, grace);
   }
-  if (leaver.protocol === 'http2') return { act: 'leave', holds: true };
+  if (leaver.protocol === 'http2') {
+    const until = leaver.isLate ? since + grace.silentGrace : 0;
+    return facts.now < until ? { act: 'wait', until, holds: true } : { act: 'leave', holds: true };
+  }
   if (leaver.protocol === 'webSocket') return { act: 'wait', until: Number.POSITIVE_INFINITY, holds: true };
   if (leaver.protocol === 'upgraded') {
     const use = upgradedSince === undefined ? 'busy' : 'silent';

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import {
   currentResponse,
@@ -68,7 +69,7 @@ export class Rounds {
   watch(): void {
     for (const server of this.#servers) {
       const connections = track(server);
-      this.#listen(server, 'connection', raw => this.#add(connections.get(raw)));
+      this.#listen(server, 'connection', raw => this.#add(connections.get(raw), true));
       this.#listen(server, 'secureConnection', socket => this.#poke(this.#leaverAt(socket)));
       const interest = {
         onResponse: (response: ServerResponse) => this.#onResponse(response),
@@ -114,23 +115,22 @@ export class Rounds {
     this.#undo.push(() => server.off(event, listener));
   }
 
-  #add(connection: Connection | undefined): void {
+  #add(connection: Connection | undefined, isLate = false): void {
     if (!connection || this.#leavers.has(connection.raw)) return;
-    const leaver = leaverOf(connection);
+    const leaver = leaverOf(connection, isLate);
     this.#leavers.set(connection.raw, leaver);
     connection.raw.once('close', () => this.#gone(leaver));
     const response = currentResponse(connection.socket);
     if (response) this.#onResponse(response);
     const session = http2SessionOn(connection.socket);
-    for (const stream of session ? openStreams(session) : []) this.#count(stream);
-    session?.on('stream', stream => this.#count(stream));
+    const count = (stream: ServerHttp2Stream) => {
+      stream.once('close', () => {
+        if (stream.rstCode === 0 && stream.writableFinished && leaver.stage !== 'cut') this.tally.finished++;
+      });
+    };
+    for (const stream of session ? openStreams(session) : []) count(stream);
+    session?.on('stream', count);
     this.#poke(leaver);
-  }
-
-  #count(stream: { once(event: 'close', listener: () => void): unknown; rstCode?: number }): void {
-    stream.once('close', () => {
-      if (stream.rstCode === 0) this.tally.finished++;
-    });
   }
 
   #leaverAt(socket: Socket): Leaver | undefined {

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { types } from 'node:util';
 
 /** The value under the own symbol of this description: Node's internals use `Symbol('…')`, which nobody can import. */
 function bySymbol(owner: object, description: string): unknown {
@@ -175,9 +176,23 @@ export function http2SessionOn(socket: Socket): ServerHttp2Session | undefined {
   );
 }
 
-/** The streams of a session that are open (`session[kState].streams`, a Map, since Node 8). */
+/**
+ * The streams of a session that are open (`session[kState].streams`, since Node 8): a Map, but one that Node cut off from
+ * `Map.prototype`, so that `instanceof` does not know it.
+ */
 export function openStreams(session: ServerHttp2Session): ServerHttp2Stream[] {
   const state = bySymbol(session, 'state');
   const streams = isObject(state) ? field(state, 'streams') : undefined;
-  return streams instanceof Map ? [...streams.values()] : [];
+  if (!types.isMap(streams)) return [];
+  return [...Map.prototype.values.call(streams)];
+}
+
+/**
+ * Makes a socket read again that HTTP/2 has stopped: after a GOAWAY without open streams nghttp2 wants nothing more
+ * (nghttp2_session_want_read(3)), and Node stops reading below it (Http2Session::MaybeStopReading, since Node 12), so
+ * that a request on its way, an answer to PING, and even the peer's FIN go unseen. It stops again after every read.
+ */
+export function readOn(socket: Socket): void {
+  const handle = field(socket, '_handle');
+  if (isObject(handle) && 'readStart' in handle && typeof handle.readStart === 'function') handle.readStart();
 }
