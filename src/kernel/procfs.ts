@@ -173,6 +173,14 @@ function argvOf(pid: number): string[] {
 }
 
 /**
+ * What a process was started with, as `NAME=value` (proc_pid_environ(5)); empty where it is gone, not to be seen, or has
+ * written over it.
+ */
+export function environmentOf(pid: number): string[] {
+  return (read(`/proc/${pid}/environ`) ?? '').split('\0').filter(Boolean);
+}
+
+/**
  * The command line as a shell would take it; a title that a program gave itself is left alone. Control characters are
  * spaces here: other users choose them, and this is shown on terminals.
  */

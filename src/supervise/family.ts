@@ -6,10 +6,15 @@ import type { ProcessIds } from '../kernel/process.ts';
  * from one of them. Zombies do not count.
  *
  * @param main pid of the main process, which leads the session
+ * @param isStray tells of one that left the session, and whose parents have ended, whether it belongs here all the same
  */
-export function familyOf(main: number, all: readonly ProcessIds[]): ProcessIds[] {
+export function familyOf(
+  main: number,
+  all: readonly ProcessIds[],
+  isStray: (ids: ProcessIds) => boolean = () => false,
+): ProcessIds[] {
   const members = new Set<number>([main]);
-  for (const ids of all) if (ids.sid === main) members.add(ids.pid);
+  for (const ids of all) if (ids.sid === main || isStray(ids)) members.add(ids.pid);
   for (let grown = true; grown; ) {
     grown = false;
     for (const { pid, ppid } of all) {

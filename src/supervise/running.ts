@@ -3,6 +3,7 @@ import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
 import { allProcessIds, descendants, type ProcessIds } from '../kernel/process.ts';
+import { environmentOf } from '../kernel/procfs.ts';
 import { familyOf, isWrapper, stopTargets } from './family.ts';
 import { type ExitStatus, type GenerationState, isAlive, mayBecome } from './generation.ts';
 import type { Interception } from './intercept.ts';
@@ -63,7 +64,12 @@ export class Running {
 
   /** Its processes that are left, main first. */
   family(): ProcessIds[] {
-    return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds());
+    return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds(), ids => this.#isStray(ids));
+  }
+
+  /** A daemon that lost its parents became our child (see Reaper); what it was started with tells whose it is. */
+  #isStray({ pid, ppid }: ProcessIds): boolean {
+    return ppid === process.pid && environmentOf(pid).includes(`RELISTEN_GENERATION=${this.number}`);
   }
 
   /** Sends the stop signal to the server, past the wrappers that started it. */
