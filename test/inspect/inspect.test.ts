@@ -94,7 +94,7 @@ s.bind(('127.0.0.1', ${port})); s.listen(); print('listens', flush=True); input(
 
 test('a live listener: whose it is, and how to stop it', async () => {
   const cwd = folder();
-  const child = await start([process.execPath, '-e', server(3000, '127.0.0.1')], { cwd });
+  const child = await start(['node', '-e', server(3000, '127.0.0.1')], { cwd });
   const report = await inspect('127.0.0.1:3000');
   expect(report).toMatchObject({
     address: '127.0.0.1:3000',
@@ -112,7 +112,7 @@ test('a live listener: whose it is, and how to stop it', async () => {
   ]);
   expect(report.summary).toMatch(
     new RegExp(
-      `^127\\.0\\.0\\.1:3000 is in use by ${process.execPath} -e .*… \\(pid ${child.pid}, started \\d\\d:\\d\\d in ${cwd}\\)$`,
+      `^127\\.0\\.0\\.1:3000 is in use by node -e .*… \\(pid ${child.pid}, started \\d\\d:\\d\\d in ${cwd}\\)$`,
     ),
   );
   expect(report.advice[0]).toMatch(/^Stop it: relisten free 127\.0\.0\.1:3000 \(its parent, .*, may start it again\)$/);
@@ -128,7 +128,7 @@ test('a listener that its parent left behind, in the folder of who asks, is an o
   const file = join(cwd, 'server.js');
   writeFileSync(file, server(3001, '127.0.0.1'));
   // The shell is a session of its own and ends at once; its child belongs to pid 1 or a subreaper from then on.
-  const shell = await start(['sh', '-c', `${process.execPath} server.js & read line`], { cwd, detached: true });
+  const shell = await start(['sh', '-c', `node server.js & read line`], { cwd, detached: true });
   const pid = Number(shell.line);
   undo.push(() => end(pid));
   await end(shell.pid ?? 0);
@@ -140,7 +140,7 @@ test('a listener that its parent left behind, in the folder of who asks, is an o
     ),
     listeners: [{ owners: [{ pid, orphaned: true }] }],
   });
-  const sameCommand = { argv: [process.execPath, 'server.js'], cwd: '/' };
+  const sameCommand = { argv: ['node', 'server.js'], cwd: '/' };
   expect((await inspect('127.0.0.1:3001', { program: sameCommand })).reason).toBe('orphan-listener');
   const stranger = { argv: ['node', 'other.js'], cwd: '/' };
   expect((await inspect('127.0.0.1:3001', { program: stranger })).reason).toBe('live-listener');
