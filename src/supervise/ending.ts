@@ -1,10 +1,13 @@
+import { descendants } from '../kernel/process.ts';
 import { isWrapper } from './family.ts';
 import type { Running } from './running.ts';
 
-/** How often processes are counted while a generation ends. */
-const LOOK_MS = 100;
+/** Looks at a few processes below the main one; all processes of the host are looked at ever more seldom. */
+const FIRST_LOOK_MS = 50;
+const SELDOM_LOOK_MS = 2_000;
 /** A wrapper whose children are gone normally follows them at once. */
 const WRAPPER_GRACE_MS = 1_000;
+const WRAPPER_LOOK_MS = 250;
 
 export interface Ending {
   signal: NodeJS.Signals;
@@ -30,24 +33,41 @@ export async function endRunning(running: Running, { signal, graceMs, hurry }: E
   const deadline = setTimeout(kill, graceMs);
   hurry.addEventListener('abort', kill);
   if (hurry.aborted) kill();
-  const watch = watchFamily(running, signal);
+  const stopLooking = lookAfter(running, signal);
   await running.gone;
+  stopLooking();
   clearTimeout(deadline);
-  clearInterval(watch);
   hurry.removeEventListener('abort', kill);
   return killed;
 }
 
-/** Notices the end of processes that are not our children, and reminds wrappers that stay alone. */
-function watchFamily(running: Running, signal: NodeJS.Signals): NodeJS.Timeout {
+/**
+ * Reminds a wrapper that stays alone, while the main process lives; and finds out, once it has ended, when the others of
+ * its family have, where seccomp does not tell.
+ */
+function lookAfter(running: Running, signal: NodeJS.Signals): () => void {
+  let timer: NodeJS.Timeout;
+  let pauseMs = FIRST_LOOK_MS;
   let aloneSince: number | undefined;
-  return setInterval(() => {
-    const family = running.family();
-    if (family.length === 0 && running.exit) running.finish();
-    const alone = family.length > 0 && family.every(ids => isWrapper(ids.pid));
+  const look = () => {
+    const mainEnded = running.exit !== undefined;
+    if (mainEnded && running.family().length === 0) {
+      running.finish();
+      return;
+    }
+    const alone = !mainEnded && isLoneWrapper(running.pid);
     aloneSince = alone ? (aloneSince ?? Date.now()) : undefined;
-    if (aloneSince === undefined || Date.now() - aloneSince < WRAPPER_GRACE_MS) return;
-    running.signalAll(signal);
-    aloneSince = Date.now();
-  }, LOOK_MS);
+    if (aloneSince !== undefined && Date.now() - aloneSince >= WRAPPER_GRACE_MS) {
+      running.signalAll(signal);
+      aloneSince = Date.now();
+    }
+    if (mainEnded) pauseMs = Math.min(pauseMs * 2, SELDOM_LOOK_MS);
+    timer = setTimeout(look, mainEnded ? pauseMs : WRAPPER_LOOK_MS);
+  };
+  timer = setTimeout(look, pauseMs);
+  return () => clearTimeout(timer);
+}
+
+function isLoneWrapper(pid: number | undefined): boolean {
+  return pid !== undefined && isWrapper(pid) && descendants(pid).every(ids => isWrapper(ids.pid) || ids.zombie);
 }
