@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { exitCodeOf, reportError } from './report.ts';
+import { version } from './version.ts';
 
 type Add = (program: Command) => void;
 
@@ -12,6 +12,7 @@ type Add = (program: Command) => void;
 const COMMANDS: Record<string, () => Promise<Add>> = {
   why: async () => (await import('./commands/why.ts')).addWhy,
   probe: async () => (await import('./commands/probe.ts')).addProbe,
+  prove: async () => (await import('./commands/prove.ts')).addProve,
 };
 
 const EXIT_CODES = `
@@ -23,11 +24,6 @@ Exit codes:
 
 NO_COLOR is respected. Data goes to stdout, everything else to stderr.
 Run relisten <command> --help for options and examples.`;
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 /** The one command that the first argument names; all of them where it names none, for `--help` and "did you mean". */
 async function load(name: string | undefined): Promise<Add[]> {

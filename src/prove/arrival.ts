@@ -8,7 +8,8 @@ export interface Arrival {
   readonly from: number;
   /** Not answered by then, it has failed. */
   readonly deadline: number;
-  readonly phase: Phase;
+  /** In which it was due, until its outcome says `restart`. */
+  phase: Phase;
   stage: Stage;
   reused: boolean;
   settled: boolean;

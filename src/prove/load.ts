@@ -39,7 +39,10 @@ export interface LoadProgress {
 export interface Load {
   /** Unix time in milliseconds. */
   readonly startedAt: number;
-  /** Says what is going on from now on: requests that fall due belong to that phase. It begins as `steady`. */
+  /**
+   * Says what is going on from now on; it begins as `steady`. A request belongs to `restart` if any part of the time
+   * from when it was due to its outcome does, else to the phase in which it was due.
+   */
   phase(phase: Phase): void;
   progress(): LoadProgress;
   /**
@@ -87,6 +90,8 @@ class RunningLoad implements Load {
   /** In order of their deadlines, since all have the same timeout. */
   readonly #pending = new Map<Arrival, Observer>();
   #phase: Phase = 'steady';
+  /** When the last restart ended: Infinity during one, -Infinity before the first. */
+  #restartedUntil = Number.NEGATIVE_INFINITY;
   #tick: NodeJS.Timeout | undefined;
   readonly #sweep: NodeJS.Timeout;
   #stopped: Promise<LoadResult> | undefined;
@@ -111,6 +116,8 @@ class RunningLoad implements Load {
 
   phase(phase: Phase): void {
     if (!PHASES.includes(phase)) throw invalidArgument('phase', phase, PHASES.join(', '));
+    if (phase === 'restart') this.#restartedUntil = Number.POSITIVE_INFINITY;
+    else if (this.#phase === 'restart') this.#restartedUntil = this.#now();
     this.#phase = phase;
     this.#record.phases.push({ at: this.#now(), phase });
   }
@@ -181,7 +188,7 @@ class RunningLoad implements Load {
       settled: false,
       giveUp: undefined,
     };
-    this.#record.begin(index, arrival.phase, taken - due);
+    this.#record.begin(index, taken - due);
     this.#pending.set(arrival, observer);
     client.begin(arrival);
   }
@@ -206,6 +213,7 @@ class RunningLoad implements Load {
   #settle(arrival: Arrival): boolean {
     if (arrival.settled || this.#closed) return false;
     arrival.settled = true;
+    if (this.#restartedUntil >= arrival.due) arrival.phase = 'restart';
     this.#pending.delete(arrival);
     if (this.#pending.size === 0) this.#onIdle?.();
     return true;

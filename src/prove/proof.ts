@@ -29,6 +29,8 @@ export interface Proof {
   relisten: string;
   /** What was restarted, and how, as a person would say it. */
   subject: { target: string; command?: string; restart: string };
+  /** Classes that the server has no good answer for, so that they took no part. */
+  leftOut: { class: string; why: string }[];
   restarts: RestartRecord[];
   events: GenerationEvent[];
   load: LoadResult;

@@ -19,7 +19,7 @@ type Failures = Partial<Record<FailureKind, number>>;
 
 /** What is counted of one class as it happens. */
 interface ClassCounts {
-  due: Record<Phase, number>;
+  due: number;
   failures: Record<Phase, Failures>;
   connections: Record<ConnectionCount, number>;
 }
@@ -42,7 +42,7 @@ export class LoadRecord {
   constructor(classes: ClassPlan[]) {
     this.#classes = classes;
     this.#counts = classes.map(() => ({
-      due: { steady: 0, restart: 0, after: 0 },
+      due: 0,
       failures: { steady: {}, restart: {}, after: {} },
       connections: { opened: 0, closedWhileIdle: 0, closedAnnounced: 0, unsolicited: 0 },
     }));
@@ -50,10 +50,10 @@ export class LoadRecord {
   }
 
   /** A request fell due and was taken up `late` milliseconds after. */
-  begin(classIndex: number, phase: Phase, late: number): void {
+  begin(classIndex: number, late: number): void {
     this.due += 1;
     const counts = this.#counts[classIndex];
-    if (counts) counts.due[phase] += 1;
+    if (counts) counts.due += 1;
     this.#lateness.push(late);
   }
 
@@ -126,7 +126,8 @@ export class LoadRecord {
     const each = Object.values(phases);
     const total = (of: (phase: PhaseResult) => number) => each.reduce((so, phase) => so + of(phase), 0);
     const { classIndex } = this.#samples;
-    const [due, ok, failed] = [total(phase => phase.due), total(phase => phase.ok), total(phase => phase.failed)];
+    const due = this.#counts[index]?.due ?? 0;
+    const [ok, failed] = [total(phase => phase.ok), total(phase => phase.failed)];
     return {
       name: plan.name,
       kind: plan.kind,
@@ -149,10 +150,11 @@ export class LoadRecord {
     const wanted = PHASES.indexOf(phase);
     const latencies = this.#samples.latencies(at => classIndex[at] === index && phaseIndex[at] === wanted);
     const failures = this.#counts[index]?.failures[phase] ?? {};
+    const failed = Object.values(failures).reduce((so, count) => so + count, 0);
     return {
-      due: this.#counts[index]?.due[phase] ?? 0,
+      due: latencies.length + failed,
       ok: latencies.length,
-      failed: Object.values(failures).reduce((so, count) => so + count, 0),
+      failed,
       failures,
       latency: latencyOf(latencies),
     };

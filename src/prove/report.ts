@@ -28,7 +28,7 @@ export function proofReport(proof: Proof, paint: Paint = (_tone, text) => text):
 const NAME_WIDTH = 26;
 
 /** What is true of the whole run, by name. */
-function facts({ load, restarts }: Proof): [string, string][] {
+function facts({ load, restarts, leftOut }: Proof): [string, string][] {
   const { generator } = load;
   const first = firstAnswers(restarts);
   const failures = FAILURE_KINDS.filter(kind => load.failures[kind]).map(
@@ -48,6 +48,7 @@ function facts({ load, restarts }: Proof): [string, string][] {
       : []),
     ['longest gap', `${ms(load.gap.ms)} without a good answer`],
     ['versions that answered', load.generations.length > 0 ? count(load.generations.length) : 'the answers do not say'],
+    ...leftOut.map(one => ['left out', `${one.class}: ${one.why}`] as [string, string]),
     ['this load was late by', `${ms(generator.lateP99Ms)} (p99), ${ms(generator.lateMaxMs)} at most`],
   ];
 }

@@ -72,7 +72,7 @@ export interface Gap {
   at: number;
 }
 
-/** What fell due in one phase. */
+/** What became of the requests of one phase; `due` is all that have an outcome. */
 export interface PhaseResult {
   due: number;
   ok: number;

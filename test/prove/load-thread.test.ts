@@ -26,13 +26,13 @@ test('a load on its own thread sees what one on this thread sees', async () => {
 
 test('what holds this thread up delays no request of a load on its own', async () => {
   await using server = await plant(socket => onRequests(socket, () => socket.write(ok())));
-  const load = await startLoadThread({ target: server.url, classes: [{ kind: 'fresh', rate: 100 }], timeoutMs: 5000 });
+  const load = await startLoadThread({ target: server.url, classes: [{ kind: 'fresh', rate: 100 }], timeoutMs: 9000 });
   await expect.poll(() => load.progress().ok).toBeGreaterThan(5);
   // The server shares this thread, so its answers do wait; the requests must not.
-  const until = performance.now() + 300;
+  const until = performance.now() + 1500;
   while (performance.now() < until);
   const result = await load.stop();
-  expect(result.generator.lateP99Ms).toBeLessThan(100);
+  expect(result.generator.lateMaxMs).toBeLessThan(1000);
   expect(result.failed).toBe(0);
 });
 

@@ -177,7 +177,7 @@ describe('latency', () => {
 });
 
 describe('a load', () => {
-  test('belongs to the phase in which it was due', async () => {
+  test('tells what happened during a restart from what came before and after', async () => {
     let down = false;
     await using server = await plant(socket =>
       onRequests(socket, () => (down ? socket.resetAndDestroy() : socket.write(ok()))),
@@ -202,6 +202,23 @@ describe('a load', () => {
     expect(phases?.restart.failures.reset).toBeGreaterThanOrEqual(10 - inFlight);
     expect(phases?.after.failed).toBe(0);
     expect(phases?.after.ok).toBeGreaterThanOrEqual(8);
+  });
+
+  test('counts a request to the restart that it lived to see', async () => {
+    const waiting: Socket[] = [];
+    await using server = await plant(socket => onRequests(socket, () => waiting.push(socket)));
+    const load = startLoad({ target: server.url, classes: [{ ...fresh, rate: 100 }] });
+    await expect.poll(() => waiting.length).toBeGreaterThan(3);
+    load.phase('restart');
+    load.phase('after');
+    for (const socket of waiting.splice(0)) socket.resetAndDestroy();
+    await expect.poll(() => load.progress().failed, { interval: 5 }).toBeGreaterThan(3);
+    const stopped = load.stop();
+    for (const socket of waiting) socket.resetAndDestroy();
+    server.server.on('connection', socket => socket.destroy());
+    const { phases } = (await stopped).classes[0] ?? {};
+    expect(phases?.steady.failed).toBe(0);
+    expect(phases?.restart.failed).toBeGreaterThan(3);
   });
 
   test('names the versions that answered, in order, with their first and last answers', async () => {

@@ -16,6 +16,7 @@ describe('the report for a terminal', () => {
       first answer of the new   84.0 ms after the request (84.0 ms to 84.0 ms)
       longest gap               61.0 ms without a good answer
       versions that answered    2
+      left out                  slow: GET /slow answers 404
       this load was late by     1.40 ms (p99), 3.00 ms at most
 
       FAILED  2 of 300 requests failed

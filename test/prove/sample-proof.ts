@@ -75,6 +75,7 @@ const load: LoadResult = {
 export const lossyProof: Proof = {
   relisten: '0.1.0',
   subject: { target: '127.0.0.1:3000', command: 'node "app".js <dev>', restart: 'kill -HUP 42 && true' },
+  leftOut: [{ class: 'slow', why: 'GET /slow answers 404' }],
   restarts: [{ at: 1000, endedAt: 1590, ok: true, generation: '2', firstAnswerMs: 84 }],
   events: [
     { at: -200, generation: '1', state: 'starting' },

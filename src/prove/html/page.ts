@@ -140,9 +140,10 @@ function failureRow(alike: Failure[]): string {
   return `<tr><td>${count(alike.length)}</td>${cells}<td class="wide">${told}</td><td class="text">${from === to ? from : `${from} to ${to}`}</td></tr>`;
 }
 
-function footer({ load }: Proof): string {
+function footer({ load, leftOut }: Proof): string {
+  const out = leftOut.map(one => `${one.class} took no part: ${one.why}. `).join('');
   const { lateP99Ms, lateMaxMs } = load.generator;
-  return `<footer><p>Requests fall due at a set rate, whatever the server does, and latency counts from when each was due.
+  return `<footer><p>${escaped(out)}Requests fall due at a set rate, whatever the server does, and latency counts from when each was due.
 Nothing was tried twice. A connection that the server closed between two requests is counted, not failed.
 The load itself was late by ${ms(lateP99Ms)} (p99), ${ms(lateMaxMs)} at most; where that is much, the machine was too busy to measure.</p></footer>`;
 }
