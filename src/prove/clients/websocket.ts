@@ -31,8 +31,6 @@ class WebSocketConnection extends Connection {
   #upgraded = false;
   #pending: Buffer = Buffer.alloc(0);
   #message: Buffer = Buffer.alloc(0);
-  /** The echo has come; what came with it is still to be read. */
-  #echoed = false;
   /** The parts of a message that came so far. */
   #parts: Buffer[] = [];
 
@@ -45,7 +43,6 @@ class WebSocketConnection extends Connection {
   protected override send(socket: Socket, opened: boolean): void {
     this.#message = uniqueLine(this.#plan.bodyBytes);
     this.#parts = [];
-    this.#echoed = false;
     if (!opened) {
       socket.write(encodeFrame(OPCODE.text, this.#message));
       return;
@@ -103,13 +100,10 @@ class WebSocketConnection extends Connection {
   #takeFrames(): void {
     while (this.socket) {
       const taken = decodeFrame(this.#pending);
-      if (!taken) break;
+      if (!taken) return;
       this.#pending = taken.rest;
       this.#takeFrame(taken.frame);
     }
-    // Only now may the next message go out: with the echo a Close may have come.
-    if (this.#echoed) this.succeed();
-    this.#echoed = false;
   }
 
   #takeFrame(frame: Frame): void {
@@ -123,11 +117,10 @@ class WebSocketConnection extends Connection {
       super.receiveIdle(frame.payload);
       return;
     }
-    if (this.#echoed) throw new MalformedFrame('a second message for one');
     this.#parts.push(frame.payload);
     if (!frame.final) return;
     const message = Buffer.concat(this.#parts.splice(0));
-    if (message.equals(this.#message)) this.#echoed = true;
+    if (message.equals(this.#message)) this.succeed();
     else this.fail({ kind: 'wrong-body', detail: shown(message) });
   }
 
@@ -137,6 +130,6 @@ class WebSocketConnection extends Connection {
     this.socket?.write(encodeFrame(OPCODE.close, payload.subarray(0, 2)));
     const code = payload.length >= 2 ? payload.readUInt16BE(0) : 'without a code';
     this.linger();
-    if (this.arrival && !this.#echoed) this.failOnly({ kind: 'eof', detail: `Close ${code} before the echo` });
+    if (this.arrival) this.failOnly({ kind: 'eof', detail: `Close ${code} before the echo` });
   }
 }
