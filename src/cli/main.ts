@@ -10,6 +10,7 @@ type Add = (program: Command) => void;
  * `relisten run` starts without the weight of the others.
  */
 const COMMANDS: Record<string, () => Promise<Add>> = {
+  run: async () => (await import('./commands/run.ts')).addRun,
   why: async () => (await import('./commands/why.ts')).addWhy,
   probe: async () => (await import('./commands/probe.ts')).addProbe,
   prove: async () => (await import('./commands/prove.ts')).addProve,

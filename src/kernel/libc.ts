@@ -21,6 +21,7 @@ const PROTOTYPES = {
   accept4: 'int accept4(int fd, void *address, void *length, int flags)',
   close: 'int close(int fd)',
   fcntl: 'int fcntl(int fd, int command, long argument)',
+  flock: 'int flock(int fd, int operation)',
   pipe2: 'int pipe2(void *pair, int flags)',
   eventfd: 'int eventfd(unsigned int initial, int flags)',
   poll: 'int poll(void *fds, unsigned long count, int timeout)',

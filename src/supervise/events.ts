@@ -7,6 +7,7 @@ export type SuperviseEvent = {
 } & (
   | { type: 'state'; generation: number; state: GenerationState; pid?: number; exit?: ExitStatus; reason?: string }
   | { type: 'listening'; generation: number; address: string }
+  | { type: 'spawned'; generation: number; pid: number }
   | { type: 'held'; address: string }
   | { type: 'released'; address: string }
   | { type: 'waiting'; generation: number; address: string; reason: string; until?: number }

@@ -122,6 +122,7 @@ export class Launcher {
     );
     running.pid = spawned.pid;
     running.output = spawned.output;
+    this.#host.emit({ type: 'spawned', generation: running.number, pid: spawned.pid });
     spawned.output.onLine(line => readiness.onLine(line));
     for (const listener of passed) {
       listener.generations.add(running.number);

@@ -28,6 +28,7 @@ export class Output {
   readonly #taps: Tap[] = [];
   readonly #lines: string[] = [];
   readonly #onLine: ((line: string) => void)[] = [];
+  readonly #sources: Socket[] = [];
   #programHasIt = false;
 
   constructor({ stdout, stderr }: { stdout: boolean; stderr: boolean }) {
@@ -71,14 +72,15 @@ export class Output {
       });
       source.on('error', () => source.destroy());
       source.on('close', () => lines.end());
-      source.unref();
+      this.#sources.push(source);
     }
   }
 
-  /** What is still in the pipes is copied. */
-  close(): void {
+  /** Reads what the program has left in its pipes, and lets go of them. */
+  async close(): Promise<void> {
     if (!this.#programHasIt) for (const { read } of this.#taps) close(read);
     this.#closeProgramEnds();
+    await Promise.all(this.#sources.map(ended));
   }
 
   #closeProgramEnds(): void {
@@ -93,6 +95,21 @@ export class Output {
     this.#lines.push(line);
     if (this.#lines.length > KEPT_LINES) this.#lines.shift();
   }
+}
+
+/** How long a pipe's end is waited for: somebody outside the generation may have it open, and is copied on. */
+const LAST_WORDS_MS = 100;
+
+function ended(source: Socket): Promise<void> {
+  return new Promise(fulfil => {
+    if (source.closed) return fulfil();
+    const deadline = setTimeout(fulfil, LAST_WORDS_MS);
+    source.unref();
+    source.once('close', () => {
+      clearTimeout(deadline);
+      fulfil();
+    });
+  });
 }
 
 class LineSplitter {

@@ -9,10 +9,9 @@ import type { ExitStatus } from './generation.ts';
  */
 export class Reaper {
   readonly #waiting = new Map<number, (exit: ExitStatus) => void>();
-  /** Ends of children that a worker has spawned and not announced yet. */
-  readonly #early = new Map<number, ExitStatus>();
   /** Children that libuv of the main thread waits for. */
   readonly #left = new Set<number>();
+  /** Spawns under way, of children whose pids we do not know yet. */
   #expected = 0;
   readonly #onChild = () => this.#sweep();
 
@@ -31,14 +30,14 @@ export class Reaper {
     void ended.then(() => this.#left.delete(pid));
   }
 
-  /** A child is about to be spawned: its end is kept until {@link exitOf} or {@link notSpawned}. */
+  /** A child is about to be spawned: strangers are left alone until {@link exitOf} or {@link notSpawned}. */
   expect(): void {
     this.#expected++;
   }
 
   notSpawned(): void {
     this.#expected--;
-    if (this.#expected === 0) this.#early.clear();
+    this.#sweep();
   }
 
   /**
@@ -47,34 +46,38 @@ export class Reaper {
    * @param elsewhere resolves if a worker's event loop reaps it before we do
    */
   exitOf(pid: number, elsewhere: Promise<ExitStatus>): Promise<ExitStatus> {
-    this.#sweep();
-    const early = this.#early.get(pid);
-    this.notSpawned();
-    if (early) return Promise.resolve(early);
     return new Promise(fulfil => {
       this.#waiting.set(pid, fulfil);
       void elsewhere.then(status => this.#announce(pid, status));
+      this.#expected--;
+      this.#sweep();
     });
   }
 
+  /** A child whose execve(2) fails ends too, and libuv aborts the process if somebody else has reaped that one. */
   #sweep(): void {
+    if (this.#expected > 0) {
+      for (const pid of [...this.#waiting.keys()]) this.#reap(pid);
+      return;
+    }
     for (let seen = peekExit(); seen; seen = peekExit()) {
       if (this.#left.has(seen.pid)) {
         // It hides those behind it; libuv reaps it in this turn of the event loop.
         setImmediate(() => this.#sweep());
         return;
       }
-      // A worker's event loop may have been faster.
-      const exit = reap(seen.pid);
-      if (exit) this.#announce(exit.pid, toStatus(exit));
+      this.#reap(seen.pid);
     }
   }
 
+  #reap(pid: number): void {
+    const exit = reap(pid); // a worker's event loop may have been faster
+    if (exit) this.#announce(pid, toStatus(exit));
+  }
+
   #announce(pid: number, status: ExitStatus): void {
-    const fulfil = this.#waiting.get(pid);
+    this.#waiting.get(pid)?.(status);
     this.#waiting.delete(pid);
-    if (fulfil) fulfil(status);
-    else if (this.#expected > 0) this.#early.set(pid, status);
   }
 }
 

@@ -93,8 +93,7 @@ export class Running {
     if (this.#isGone) return;
     this.#isGone = true;
     this.interception?.close();
-    this.output?.close();
-    this.#resolveGone();
+    void (this.output?.close() ?? Promise.resolve()).then(this.#resolveGone);
   }
 }
 

@@ -85,13 +85,13 @@ export class Spawner {
     }
     this.#reaper.notSpawned();
     await ended;
-    output.close();
+    await output.close();
     if (reply.type === 'failed' && reply.notifyFd !== undefined) close(reply.notifyFd);
     throw cannotSpawn(order.command, reply);
   }
 
   async close(): Promise<void> {
-    this.#stage?.output.close();
+    await this.#stage?.output.close();
     await this.#stage?.worker.terminate();
     this.#stage = undefined;
   }

@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { invalidArgument } from '../../errors.ts';
+import { checkName } from '../../supervise/name.ts';
+import { type PortOption, parsePort, parseRegExp, parseSignal } from '../../supervise/options.ts';
+import { parseDuration } from '../duration.ts';
+import { examples } from '../examples.ts';
+import type { RunFlags } from '../run-options.ts';
+
+/** `relisten run`. */
+export function addRun(program: Command): void {
+  const run = program
+    .command('run')
+    .description('run a server, hold its listeners, and restart it without losing a client')
+    .usage('[options] -- <command> [arguments…]')
+    .argument('<command...>', 'the server, as it is started without relisten')
+    .passThroughOptions()
+    .option('-n, --name <name>', 'what to call it in list, status, restart and stop', checkName)
+    .option('-p, --port <[name=]address>', 'hold [host:]port or a unix path from the start; repeatable', addPort)
+    .option('--protocol <name>', 'how the program is told of -p: systemd or server-starter', oneOf(PROTOCOLS))
+    .option('--no-intercept', 'leave bind(2) and listen(2) of the program alone')
+    .option('--no-hook', 'do not load the hook into Node programs')
+    .option('--ready-http <path>', 'ready when this path or URL answers 200 to 399', parseProbe)
+    .option('--ready-tcp', 'ready when a connection is accepted')
+    .option('--ready-line <regex>', 'ready when a line of its output matches', given => parseRegExp('regex', given))
+    .option('--ready-notify', 'ready when it sends READY=1 (sd_notify), and not before')
+    .option('--ready-timeout <time>', 'how long a start may take (default: 30s)', parseDuration)
+    .option(
+      '--strategy <name>',
+      'overlap (default), or stop-first for servers that cannot run twice',
+      oneOf(STRATEGIES),
+    )
+    .option('--stop-signal <signal>', 'what ends it (default: SIGTERM)', parseSignal)
+    .option('--drain <time>', 'how long the old one may take to finish (default: 30s)', parseDuration)
+    .option('--max-draining <n>', 'how many old ones may drain at once (default: 5)', wholeNumber('--max-draining'))
+    .option('--give-up <n>', 'end after so many failures in a row (default: never)', wholeNumber('--give-up'))
+    .option('--watch [globs...]', 'restart when files change: all of the directory, or these')
+    .option('--evict', 'remove TIME_WAIT sockets that block a bind instead of waiting for them (root)')
+    .option('--cwd <path>', 'directory of the program')
+    .option('--env-file <path>', 'more environment, read at every start')
+    .option('--user <name>', 'run the program as this user (root)')
+    .option('--no-keys', 'leave the terminal’s input to the program')
+    .option('--json', 'say everything as a line of JSON on stderr')
+    .option('--quiet', 'only say what went wrong')
+    .action(async (command: string[], flags: RunFlags) => {
+      const { toRunOptions } = await import('../run-options.ts');
+      const { runServer } = await import('../run-server.ts');
+      await runServer(toRunOptions(command, flags));
+    });
+  examples(run, [
+    ['relisten run -- node server.js', 'any server, no port named'],
+    ['relisten run --watch -- npm start', 'restart when a file changes'],
+    ['relisten run -n web -p 80 --user www -- ./server', 'privileged port, unprivileged server'],
+    ['relisten run --ready-http /health -- python3 app.py', 'ready when it says so'],
+  ]);
+}
+
+const PROTOCOLS = ['systemd', 'server-starter'] as const;
+const STRATEGIES = ['overlap', 'stop-first'] as const;
+
+function oneOf<T extends string>(accepted: readonly T[]): (given: string) => T {
+  return given => {
+    const found = accepted.find(name => name === given);
+    if (found === undefined) throw invalidArgument('argument', given, accepted.join(' or '));
+    return found;
+  };
+}
+
+function wholeNumber(what: string): (given: string) => number {
+  return given => {
+    if (/^[1-9]\d{0,8}$/.test(given)) return Number(given);
+    throw invalidArgument(what, given, 'a whole number from 1');
+  };
+}
+
+function addPort(given: string, before: PortOption[] = []): PortOption[] {
+  return [...before, parsePort(given)];
+}
+
+function parseProbe(given: string): string {
+  if (given.startsWith('/') || (/^http:\/\//i.test(given) && URL.canParse(given))) return given;
+  throw invalidArgument('--ready-http', given, 'a path such as /health, or an http:// URL');
+}

@@ -1,0 +1,110 @@
+import type { SuperviseEvent } from '../supervise/events.ts';
+import type { ExitStatus, GenerationState } from '../supervise/generation.ts';
+import { formatDuration } from './duration.ts';
+
+/** How much a line matters: what to colour, and what `--quiet` leaves out. */
+export type Weight = 'good' | 'bad' | 'wait' | 'aside';
+
+export interface EventLine {
+  weight: Weight;
+  text: string;
+}
+
+type StateEvent = Extract<SuperviseEvent, { type: 'state' }>;
+
+/**
+ * Events as lines that people read. Remembers when generations started, for how long a start took; a generation that
+ * drains because another has become ready shares that one's line.
+ */
+export class EventLines {
+  readonly #last = new Map<number, { state: GenerationState; at: number }>();
+
+  /** @param events those that came together, at one turn of the event loop */
+  read(events: readonly SuperviseEvent[]): EventLine[] {
+    const lines: EventLine[] = [];
+    let ready: EventLine | undefined;
+    for (const event of events) {
+      if (event.type === 'state' && event.state === 'draining' && ready) {
+        ready.text += `; generation ${event.generation} draining`;
+        this.#last.set(event.generation, event);
+        continue;
+      }
+      const line = event.type === 'state' ? this.#state(event) : describe(event);
+      if (!line) continue;
+      lines.push(line);
+      if (event.type === 'state' && event.state === 'ready') ready = line;
+    }
+    return lines;
+  }
+
+  #state(event: StateEvent): EventLine {
+    const who = `generation ${event.generation}`;
+    const before = this.#last.get(event.generation);
+    const took = before ? formatDuration(event.at - before.at) : '';
+    this.#last.set(event.generation, event);
+    switch (event.state) {
+      case 'starting':
+        return { weight: 'aside', text: `${who} starting` };
+      case 'ready':
+        return { weight: 'good', text: `${who} ready (${[pidText(event), took || event.reason].join(', ')})` };
+      case 'draining':
+        return { weight: 'aside', text: `${who} draining` };
+      case 'exited':
+        this.#last.delete(event.generation);
+        if (before?.state === 'draining') return { weight: 'aside', text: `${who} gone after ${took}` };
+        return { weight: event.exit?.code === 0 ? 'aside' : 'bad', text: `${who} ${describeExit(event.exit)}` };
+      case 'failed':
+        this.#last.delete(event.generation);
+        if (event.exit?.code === 0) return { weight: 'bad', text: `${who} exited with 0 before it was ready` };
+        return { weight: 'bad', text: `${who} failed after ${took}: ${event.reason ?? describeExit(event.exit)}` };
+    }
+  }
+}
+
+function pidText({ pid }: StateEvent): string {
+  return `pid ${pid}`;
+}
+
+function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undefined {
+  switch (event.type) {
+    case 'spawned':
+      return undefined;
+    case 'held':
+      return { weight: 'aside', text: `holding ${event.address}` };
+    case 'listening':
+      return { weight: 'aside', text: `generation ${event.generation} listens on ${event.address}: held from now on` };
+    case 'released':
+      return { weight: 'aside', text: `let go of ${event.address}: nobody listens on it any more` };
+    case 'waiting':
+      return { weight: 'wait', text: `waiting for ${event.address}${untilWhen(event)}: ${event.reason}` };
+    case 'blocked':
+      return { weight: 'bad', text: [event.reason, ...event.advice].join('\n  ') };
+    case 'status':
+      return { weight: 'aside', text: `generation ${event.generation} says: ${event.text}` };
+    case 'backoff':
+      return { weight: 'wait', text: backoffText(event) };
+    case 'cut':
+      return { weight: 'wait', text: `generation ${event.generation} killed (${processes(event.processes)})` };
+    case 'notice':
+      return { weight: 'wait', text: event.text };
+  }
+}
+
+function untilWhen({ at, until }: { at: number; until?: number }): string {
+  return until === undefined ? '' : `, at most ${formatDuration(until - at)}`;
+}
+
+function backoffText({ delayMs, failures }: { delayMs: number; failures: number }): string {
+  if (delayMs === 0) return 'starting it again';
+  return `starting it again in ${formatDuration(delayMs)} (${failures} failures in a row)`;
+}
+
+function processes(count: number): string {
+  return count === 1 ? '1 process' : `${count} processes`;
+}
+
+/** How a process ended, after its name. */
+export function describeExit(exit: ExitStatus | undefined): string {
+  if (exit?.signal) return `was ended by ${exit.signal}`;
+  return exit?.code === null || exit === undefined ? 'ended' : `exited with ${exit.code}`;
+}

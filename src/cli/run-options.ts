@@ -1,0 +1,121 @@
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseEnv } from 'node:util';
+import { RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { defaultName } from '../supervise/name.ts';
+import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
+import { findUser } from '../supervise/user.ts';
+
+/** The options of `relisten run` as commander parsed them. */
+export interface RunFlags {
+  name?: string;
+  port?: PortOption[];
+  protocol?: SuperviseOptions['protocol'];
+  intercept: boolean;
+  hook: boolean;
+  readyHttp?: string;
+  readyTcp?: true;
+  readyLine?: RegExp;
+  readyNotify?: true;
+  readyTimeout?: number;
+  strategy?: SuperviseOptions['strategy'];
+  stopSignal?: NodeJS.Signals;
+  drain?: number;
+  maxDraining?: number;
+  giveUp?: number;
+  watch?: true | string[];
+  evict?: true;
+  cwd?: string;
+  envFile?: string;
+  user?: string;
+  keys: boolean;
+  json?: true;
+  quiet?: true;
+}
+
+/** What the command line asks for. */
+export interface RunOptions {
+  supervise: SuperviseOptions;
+  /** The name was given, so no other will do. */
+  named: boolean;
+  /** Globs below the directory; all of it where none are named; undefined: do not watch. */
+  watch?: string[];
+  keys: boolean;
+  json: boolean;
+  quiet: boolean;
+}
+
+/**
+ * Checks everything that can be checked before anything is started.
+ *
+ * @throws RelistenError
+ */
+export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
+  const ports = flags.port ?? [];
+  checkPorts(ports);
+  const cwd = checkDirectory(flags.cwd ?? process.cwd());
+  const envFile = flags.envFile === undefined ? undefined : checkEnvFile(flags.envFile);
+  if (flags.user !== undefined) findUser(flags.user);
+  const watch = flags.watch === true ? [] : flags.watch;
+  const { keys, json = false, quiet = false } = flags;
+  const { readyNotify: notify, readyHttp: http, readyTcp: tcp, readyLine: line } = flags;
+  return {
+    supervise: {
+      command,
+      name: flags.name ?? defaultName(command, cwd),
+      ports,
+      protocol: flags.protocol ?? DEFAULTS.protocol,
+      intercept: flags.intercept,
+      ready: { notify, http, tcp, line },
+      readyTimeoutMs: flags.readyTimeout ?? DEFAULTS.readyTimeoutMs,
+      strategy: flags.strategy ?? DEFAULTS.strategy,
+      stopSignal: flags.stopSignal ?? DEFAULTS.stopSignal,
+      drainMs: flags.drain ?? DEFAULTS.drainMs,
+      maxDraining: flags.maxDraining ?? DEFAULTS.maxDraining,
+      outliveFailedStart: watch !== undefined,
+      giveUp: flags.giveUp,
+      evict: flags.evict ?? false,
+      cwd,
+      envFile,
+      user: flags.user,
+    },
+    named: flags.name !== undefined,
+    watch,
+    keys,
+    json,
+    quiet,
+  };
+}
+
+function checkDirectory(given: string): string {
+  const path = resolve(given);
+  try {
+    accessSync(path, constants.R_OK | constants.X_OK);
+  } catch (cause) {
+    throw unusable(`use the directory ${path}`, WHY[codeOf(cause) ?? ''] ?? String(cause), cause);
+  }
+  if (!statSync(path).isDirectory()) throw unusable(`use the directory ${path}`, 'it is no directory');
+  return path;
+}
+
+function checkEnvFile(given: string): string {
+  const path = resolve(given);
+  try {
+    parseEnv(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw unusable(`read the env file ${path}`, WHY[codeOf(cause) ?? ''] ?? String(cause), cause);
+  }
+  return path;
+}
+
+const WHY: Record<string, string> = {
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'a part of the path is no directory',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+};
+
+function unusable(what: string, why: string, cause?: unknown): RelistenError {
+  return new RelistenError(`Cannot ${what}: ${why}`, { code: 'ERR_INVALID_ARG_VALUE', op: 'validate', cause });
+}

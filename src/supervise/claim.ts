@@ -1,0 +1,93 @@
+import { fstatSync, openSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { MAX_UNIX_PATH_BYTES } from '../address.ts';
+import { RelistenError } from '../errors.ts';
+import { close } from '../kernel/fd.ts';
+import { tryLock } from '../kernel/flock.ts';
+
+/** What a supervisor alone may use, as long as it lives. */
+export interface Claim {
+  name: string;
+  /** Of the control socket. What a dead supervisor left there may be removed. */
+  socket: string;
+  /** Private to the supervisor; see makePrivateDirectory. */
+  directory: string;
+  /** Removes all of it. */
+  release(): void;
+}
+
+/** The longest file below a private directory that is a socket. */
+const LONGEST_SOCKET = 'notify-1000000.sock';
+
+/**
+ * Claims a name in a runtime directory: a lock that the kernel frees when its holder dies, so that nobody has to guess
+ * whether a socket is stale.
+ *
+ * @param runtime see runtimeDirectory
+ * @returns undefined where a live supervisor has the name
+ */
+export function claimName(runtime: string, name: string): Claim | undefined {
+  const paths = { socket: join(runtime, `${name}.sock`), directory: join(runtime, `${name}.d`) };
+  checkLength(join(paths.directory, LONGEST_SOCKET));
+  const lock = join(runtime, `${name}.lock`);
+  const fd = takeLock(lock);
+  if (fd === undefined) return undefined;
+  return {
+    name,
+    ...paths,
+    release() {
+      rmSync(paths.directory, { recursive: true, force: true });
+      rmSync(paths.socket, { force: true });
+      rmSync(lock, { force: true });
+      close(fd);
+    },
+  };
+}
+
+/** Claims the name, or else the first free one of name-2, name-3, …. */
+export function claimNameLike(runtime: string, name: string): Claim {
+  for (let number = 1; ; number++) {
+    const claim = claimName(runtime, number === 1 ? name : `${name}-${number}`);
+    if (claim) return claim;
+  }
+}
+
+/** Whether a live supervisor has the name. */
+export function isClaimed(runtime: string, name: string): boolean {
+  const fd = openLock(join(runtime, `${name}.lock`), 'r');
+  if (fd === undefined) return false;
+  try {
+    return !tryLock(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+function takeLock(path: string): number | undefined {
+  for (;;) {
+    const fd = openSync(path, 'a', 0o600);
+    if (!tryLock(fd)) {
+      close(fd);
+      return undefined;
+    }
+    // Its last holder may have removed it between our open(2) and our lock: then it locks nothing.
+    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return fd;
+    close(fd);
+  }
+}
+
+function openLock(path: string, flags: string): number | undefined {
+  try {
+    return openSync(path, flags);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkLength(path: string): void {
+  if (Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES) return;
+  throw new RelistenError(
+    `Cannot use ${path}: a unix socket's path has at most ${MAX_UNIX_PATH_BYTES} bytes; take a shorter --name or XDG_RUNTIME_DIR`,
+    { code: 'ENAMETOOLONG', op: 'bind' },
+  );
+}
