@@ -1,9 +1,10 @@
 import { currentResponse, http2SessionOn, isQuiet, openStreams } from '../kernel/handle.ts';
-import { type Connection, isHandshaking, protocolOf } from './connections.ts';
+import { isHandshaking, protocolOf } from './connections.ts';
 import { type Decision, decideHttp1, isEventStream, type Use, type UseFacts } from './http1.ts';
 import { isEventStream as isEventStreamOver2 } from './http2.ts';
 import type { CutConnection, Protocol } from './report.ts';
 import { decideTcp } from './tcp.ts';
+import type { Connection } from './track.ts';
 
 /** A connection on its way out. */
 export interface Leaver {

@@ -9,12 +9,13 @@ import {
   rawSocketUnder,
   speaksHttp1,
 } from '../kernel/handle.ts';
-import { type Connection, findConnections, track } from './connections.ts';
+import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
 import { cut, destroy, leave, leaveBehind, sayGoodbye } from './leave.ts';
 import { decide, type Idle, type Leaver, leaverOf, lossOf, needsGoodbye } from './leaver.ts';
 import type { DrainSettings } from './options.ts';
 import { type CutConnection, type DrainProgress, perProtocol } from './report.ts';
+import { type Connection, trackConnections } from './track.ts';
 import { spreadOver } from './websocket.ts';
 
 /** Closing is a system call each, and what arrives meanwhile is lost: so few at a time, each time right after a poll. */
@@ -68,7 +69,7 @@ export class Rounds {
   /** From now on responses say that they are the last, and no connection goes unseen. */
   watch(): void {
     for (const server of this.#servers) {
-      const connections = track(server);
+      const connections = trackConnections(server);
       this.#listen(server, 'connection', raw => this.#add(connections.get(raw), true));
       this.#listen(server, 'secureConnection', socket => this.#poke(this.#leaverAt(socket)));
       const interest = {
@@ -78,7 +79,8 @@ export class Rounds {
       if (speaksHttp1(server)) this.#undo.push(interceptResponses(server, interest));
     }
     findConnections(this.#servers);
-    for (const server of this.#servers) for (const connection of track(server).values()) this.#add(connection);
+    for (const server of this.#servers)
+      for (const connection of trackConnections(server).values()) this.#add(connection);
   }
 
   /** Begins to say goodbye. */

@@ -1,8 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
-import { track } from '../../src/drain/connections.ts';
-import { drain } from '../../src/drain/drain.ts';
+import { drain, track } from '../../src/drain/drain.ts';
 import { decideTcp } from '../../src/drain/tcp.ts';
 import { CERTIFICATE } from './certificate.ts';
 import { closeClients, connectOverTls, connectTo, listening, promised, RawClient } from './raw-client.ts';
