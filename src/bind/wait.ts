@@ -39,7 +39,7 @@ export interface Waited {
 }
 
 /** The longest that a TCP leftover asks for is 60 s of FIN_WAIT2, then 60 s of TIME_WAIT; and as much again for luck. */
-const DEFAULT_DEADLINE_MS = 180_000;
+export const DEFAULT_DEADLINE_MS = 180_000;
 
 /** `until` moves with every look while a timer is late: that is nothing to tell. */
 const SAME_TIME_MS = 1_000;

@@ -1,7 +1,8 @@
 import { chmodSync } from 'node:fs';
 import type { ListenOptions as NodeOptions, Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bindError } from '../bind/failure.ts';
+import { bindError, throwIfAborted } from '../bind/failure.ts';
+import { DEFAULT_DEADLINE_MS } from '../bind/wait.ts';
 import type { Inspection } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { started } from './give-to-server.ts';
@@ -18,7 +19,8 @@ export async function listenPlainly(
   options: CheckedOptions,
   explain: (address: string) => Promise<Inspection>,
 ): Promise<string[]> {
-  const { interval, deadline = 180_000, shown, signal } = options;
+  const { interval, deadline = DEFAULT_DEADLINE_MS, shown, signal } = options;
+  const named = { op: 'listen', address: shown } as const;
   const end = performance.now() + deadline;
   for (;;) {
     try {
@@ -28,9 +30,9 @@ export async function listenPlainly(
       const again = codeOf(error) === 'EADDRINUSE' && interval !== undefined && performance.now() + interval < end;
       if (!again) {
         const report = await explain(shown).catch(() => undefined);
-        throw bindError({ op: 'listen', address: shown }, error, report);
+        throw bindError(named, error, report);
       }
-      await sleep(interval, undefined, { signal });
+      await sleep(interval, undefined, { signal }).catch(() => throwIfAborted(named, signal));
     }
   }
   if (options.mode !== undefined && options.address && 'path' in options.address) {
