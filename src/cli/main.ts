@@ -12,6 +12,8 @@ type Add = (program: Command) => void;
 const COMMANDS: Record<string, () => Promise<Add>> = {
   run: async () => (await import('./commands/run.ts')).addRun,
   why: async () => (await import('./commands/why.ts')).addWhy,
+  wait: async () => (await import('./commands/wait.ts')).addWait,
+  free: async () => (await import('./commands/free.ts')).addFree,
   probe: async () => (await import('./commands/probe.ts')).addProbe,
   prove: async () => (await import('./commands/prove.ts')).addProve,
 };

@@ -36,12 +36,12 @@ export async function start(server: Server, options: ListenOptions | number | st
 }
 
 async function adoptOrBind(server: Server, asked: CheckedOptions): Promise<Listening> {
-  const resolved = asked.address ? await resolveAddress(asked.address) : [];
+  const resolved = asked.address && (await resolveAddress(asked.address));
   const inherited = inheritedFds()
     .filter(({ name }) => asked.name === undefined || name === asked.name)
     .map(passed => ({ ...passed, address: checkListener(passed) }));
-  const found = match({ name: asked.name, address: asked.address, resolved }, inherited);
-  if (found === 'bind') return bindNew(server, asked, resolved, inherited);
+  const found = match({ name: asked.name, address: asked.address, resolved: resolved ?? [] }, inherited);
+  if (found === 'bind') return bindNew(server, asked, resolved?.[0], inherited);
   if ('conflict' in found) throw mismatch(asked.shown, found.conflict);
   return useInherited(server, asked, found.adopt);
 }
@@ -57,13 +57,13 @@ async function useInherited(server: Server, asked: CheckedOptions, listener: Inh
 async function bindNew(
   server: Server,
   asked: CheckedOptions,
-  resolved: readonly SocketAddress[],
+  wanted: SocketAddress | undefined,
   others: readonly InheritedListener[],
 ): Promise<Listening> {
-  if (!asked.address) throw invalidArgument('port', undefined, 'a port or a path, as no listener was inherited');
-  const opened = await openListener(resolved, { ...asked, name: asked.shown, explain });
+  if (!wanted) throw invalidArgument('port', undefined, 'a port or a path, as no listener was inherited');
+  const opened = await openListener(wanted, { ...asked, name: asked.shown, explain });
   const { fd, waited } = opened;
-  const address = localAddress(fd) ?? opened.address;
+  const address = localAddress(fd) ?? wanted;
   const path = address.family === 'unix' && !address.path.startsWith('\0') ? new OwnedPath(address.path) : undefined;
   try {
     await giveToServer(server, fd, asked.backlog);
