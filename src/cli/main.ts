@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { exitCodeOf, reportError } from './report.ts';
+import { endOnClosedPipe, exitCodeOf, reportError } from './report.ts';
 import { version } from './version.ts';
 
 type Add = (program: Command) => void;
@@ -11,6 +11,7 @@ type Add = (program: Command) => void;
  */
 const COMMANDS: Record<string, () => Promise<Add>> = {
   run: async () => (await import('./commands/run.ts')).addRun,
+  take: async () => (await import('./commands/take.ts')).addTake,
   why: async () => (await import('./commands/why.ts')).addWhy,
   wait: async () => (await import('./commands/wait.ts')).addWait,
   free: async () => (await import('./commands/free.ts')).addFree,
@@ -51,6 +52,7 @@ async function main(args: string[]): Promise<void> {
   await program.parseAsync(args, { from: 'user' });
 }
 
+endOnClosedPipe();
 try {
   await main(process.argv.slice(2));
 } catch (error) {

@@ -20,9 +20,13 @@ export function onStderr(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stderr });
 }
 
-/** A line of data. A reader that went away (`relisten why 3000 | head -1`) is no error. */
+/** A reader that went away (`relisten why 3000 | head -1`) is no error. */
+export function endOnClosedPipe(): void {
+  process.stdout.on('error', endQuietly);
+}
+
+/** A line of data. */
 export function print(line: string): void {
-  if (process.stdout.listenerCount('error', endQuietly) === 0) process.stdout.on('error', endQuietly);
   process.stdout.write(`${line}\n`);
 }
 

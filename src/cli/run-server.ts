@@ -1,3 +1,4 @@
+import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
@@ -9,6 +10,25 @@ import { obeySignals } from './signals.ts';
 
 /** Runs a supervisor in this process until it ends. */
 export async function runServer(run: RunOptions): Promise<void> {
+  await supervise(run, async supervisor => {
+    await supervisor.start();
+  });
+}
+
+/** The same, in the place of a live server; where the command does not get ready, that server goes on untouched. */
+export async function takeServer(address: Address, run: RunOptions): Promise<void> {
+  await supervise(run, async (supervisor, talk) => {
+    const outcome = await supervisor.take(address);
+    if (outcome.ok) return;
+    await supervisor.abandon(outcome.exitCode);
+    talk.say({ type: 'notice', text: `${formatAddress(address)} is served by what served it before` });
+  });
+}
+
+async function supervise(
+  run: RunOptions,
+  start: (supervisor: Supervisor, talk: EventTalk) => Promise<void>,
+): Promise<void> {
   const claim = claimFor(run);
   const { user } = run.supervise;
   try {
@@ -23,7 +43,7 @@ export async function runServer(run: RunOptions): Promise<void> {
         fulfil(code);
       });
     });
-    await supervisor.start();
+    await start(supervisor, talk);
     process.exitCode = await ended;
     talk.flush();
     deaf();

@@ -108,7 +108,7 @@ function topmost(pids: number[]): number {
 /** Those who may not be stopped at the end of it. */
 function refuseToTake(pid: number, shown: string): void {
   const facts = processFacts(pid);
-  const isRelisten = facts?.argv.some(argument => /(?:^|\/)relisten(?:$|\/dist\/cli\/main\.js$)/.test(argument));
+  const isRelisten = facts?.argv.some(argument => /(?:^|\/)relisten$|\/dist\/cli\/main\.js$/.test(argument));
   const why =
     pid === 1
       ? 'pid 1 listens there (systemd, where a socket unit holds it)'

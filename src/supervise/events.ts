@@ -30,6 +30,8 @@ export type RestartOutcome =
       /** A sentence. */
       reason: string;
       exit?: ExitStatus;
+      /** What a shell would answer, never 0 where somebody else goes on: see exit-code.ts. */
+      exitCode: number;
       /** The last lines of its stderr, where relisten could see it. */
       stderr: string[];
       durationMs: number;

@@ -45,6 +45,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #next: Running | undefined;
   readonly #draining = new Set<Running>();
   readonly #requests = new Requests();
+  /** The live server of {@link take}, which is not ours to end before another has taken its place. */
+  #borrowed: Running | undefined;
   #number = 0;
   #failures = 0;
   /** Number of the generation that was ready last; 0 before the first. */
@@ -117,6 +119,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     await this.#prepare(async () => {
       const adopted = await adoptServer(address, this.holder);
       this.#adopt(adopted, 'that was not started by relisten');
+      this.#borrowed = this.#current;
       const service = serviceOf(adopted.pid);
       if (service) this.#emit({ type: 'notice', text: `It belongs to ${service}, which may start it again` });
     });
@@ -153,11 +156,14 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
   }
 
-  /** Lets go of everything and leaves the running server as it is. */
-  async abandon(): Promise<void> {
+  /** Gives a take up: ends what was started, lets go of everything, and leaves the live server as it is. */
+  async abandon(code = 1): Promise<void> {
     this.#stopping = true;
+    const started = this.generations.filter(running => running !== this.#borrowed);
+    if (this.#next?.state === 'starting') this.#onFailed(this.#next, new Error('relisten is stopping'));
+    await Promise.all(started.map(running => running.gone));
     this.holder.leaveAll();
-    await this.#finish({ code: 1 });
+    await this.#finish({ code });
   }
 
   /** A new generation; a request during a start is answered by the restart that follows it. */
@@ -175,6 +181,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   async stop(): Promise<void> {
     if (this.#stopping) {
       this.#hurry.abort();
+      return;
+    }
+    if (this.#current && this.#current === this.#borrowed) {
+      await this.abandon();
       return;
     }
     this.#stopping = true;
@@ -243,8 +253,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       const { exit } = running;
       this.#next = undefined;
       this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
-      this.#answer(failure(running, reason));
-      if (!this.#current && !this.#next) this.#startAgain({ code: exitCodeOfFailure(error, exit), reason });
+      const exitCode = exitCodeOfFailure(error, exit);
+      this.#answer(failure(running, reason, exitCode));
+      if (!this.#current && !this.#next) this.#startAgain({ code: exitCode, reason });
     });
   }
 
@@ -279,7 +290,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     const wasReady = running.state === 'ready';
     this.#leave(running);
     if (left > 0) this.#emit({ type: 'notice', text: WENT_TO_BACKGROUND });
-    if (!wasReady) this.#answer(failure(running, 'it exited with 0'));
+    if (!wasReady) this.#answer(failure(running, 'it exited with 0', 0));
     if (this.#stopping || this.#next) return;
     this.#endWith({ code: 0 });
   }
@@ -416,7 +427,15 @@ const WENT_TO_BACKGROUND =
 /** A generation that failed to start has no clients: it gets this long at most to end by itself. */
 const FAILED_GRACE_MS = 5_000;
 
-function failure(running: Running, reason: string): RestartOutcome {
+function failure(running: Running, reason: string, exitCode: number): RestartOutcome {
   const { number: generation, exit, startedAt, output } = running;
-  return { ok: false, generation, reason, exit, stderr: output?.lastLines ?? [], durationMs: Date.now() - startedAt };
+  return {
+    ok: false,
+    generation,
+    reason,
+    exit,
+    exitCode,
+    stderr: output?.lastLines ?? [],
+    durationMs: Date.now() - startedAt,
+  };
 }

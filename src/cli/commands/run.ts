@@ -13,7 +13,23 @@ export function addRun(program: Command): void {
     .description('run a server, hold its listeners, and restart it without losing a client')
     .usage('[options] -- <command> [arguments…]')
     .argument('<command...>', 'the server, as it is started without relisten')
-    .passThroughOptions()
+    .passThroughOptions();
+  addSuperviseOptions(run).action(async (command: string[], flags: RunFlags) => {
+    const { toRunOptions } = await import('../run-options.ts');
+    const { runServer } = await import('../run-server.ts');
+    await runServer(toRunOptions(command, flags));
+  });
+  examples(run, [
+    ['relisten run -- node server.js', 'any server, no port named'],
+    ['relisten run --watch -- npm start', 'restart when a file changes'],
+    ['relisten run -n web -p 80 --user www -- ./server', 'privileged port, unprivileged server'],
+    ['relisten run --ready-http /health -- python3 app.py', 'ready when it says so'],
+  ]);
+}
+
+/** What `run` and `take` are told of the program. */
+export function addSuperviseOptions(command: Command): Command {
+  return command
     .option('-n, --name <name>', 'what to call it in list, status, restart and stop', checkName)
     .option('-p, --port <[name=]address>', 'hold [host:]port or a unix path from the start; repeatable', addPort)
     .option('--protocol <name>', 'how the program is told of -p: systemd or server-starter', oneOf(PROTOCOLS))
@@ -40,18 +56,7 @@ export function addRun(program: Command): void {
     .option('--user <name>', 'run the program as this user (root)')
     .option('--no-keys', 'leave the terminal’s input to the program')
     .option('--json', 'say everything as a line of JSON on stderr')
-    .option('--quiet', 'only say what went wrong')
-    .action(async (command: string[], flags: RunFlags) => {
-      const { toRunOptions } = await import('../run-options.ts');
-      const { runServer } = await import('../run-server.ts');
-      await runServer(toRunOptions(command, flags));
-    });
-  examples(run, [
-    ['relisten run -- node server.js', 'any server, no port named'],
-    ['relisten run --watch -- npm start', 'restart when a file changes'],
-    ['relisten run -n web -p 80 --user www -- ./server', 'privileged port, unprivileged server'],
-    ['relisten run --ready-http /health -- python3 app.py', 'ready when it says so'],
-  ]);
+    .option('--quiet', 'only say what went wrong');
 }
 
 const PROTOCOLS = ['systemd', 'server-starter'] as const;
