@@ -17,7 +17,8 @@ import { inspectUnix } from './unix.ts';
 export async function examine(address: string | number | Address, options: InspectOptions): Promise<Inspection> {
   const asked = parseAddress(address);
   const self = describeSelf(options);
-  const seen = 'path' in asked ? inspectUnix(asked.path) : inspectTcp(asked, await resolve(asked));
+  const every = options.everyOwner ?? false;
+  const seen = 'path' in asked ? inspectUnix(asked.path, every) : inspectTcp(asked, await resolve(asked), every);
   const facts: Facts = { longestMs: undefined, listeningPeers: new Set(), ...seen, asked, self, system: readSystem() };
   const { listeners, blockers, counts, trials } = facts;
   const unseen = [...facts.unseen, ...unnamed(facts)];

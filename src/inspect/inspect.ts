@@ -10,6 +10,13 @@ export interface InspectOptions {
    * @default this process
    */
   program?: { argv: readonly string[]; cwd: string };
+  /**
+   * Look for the owners of a socket among all processes. Otherwise the search ends with the first and its relatives, which
+   * misses only processes that were handed the socket by strangers (SCM_RIGHTS).
+   *
+   * @default false
+   */
+  everyOwner?: boolean;
 }
 
 /**

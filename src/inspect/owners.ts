@@ -1,13 +1,18 @@
 import type { ProcessFacts, SocketFacts } from '../inspection.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
-import { fdOfSocket, ownersOf, processFacts } from '../kernel/procfs.ts';
+import { fdOfSocket, likelyOwnersOf, ownersOf } from '../kernel/proc-fd.ts';
+import { processFacts } from '../kernel/procfs.ts';
 import { getOption } from '../kernel/socket.ts';
 
-/** Fills in the processes of every socket that has an inode, as far as this process may see them. */
-export function nameOwners(sockets: readonly SocketFacts[]): void {
+/**
+ * Fills in the processes of every socket that has an inode, as far as this process may see them.
+ *
+ * @param every looks into all processes instead of the likely ones
+ */
+export function nameOwners(sockets: readonly SocketFacts[], every: boolean): void {
   const inodes = new Set(sockets.map(({ inode }) => inode).filter(inode => inode !== 0));
-  const pids = ownersOf(inodes);
+  const pids = every ? ownersOf(inodes) : likelyOwnersOf(inodes);
   const known = new Map<number, ProcessFacts | undefined>();
   const describe = (pid: number) => {
     if (!known.has(pid)) known.set(pid, processFacts(pid));

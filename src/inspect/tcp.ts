@@ -30,7 +30,7 @@ export type TcpFacts = Pick<
 >;
 
 /** Looks at the kernel's tables and tries every bind, on Linux. */
-export function inspectTcp(asked: Address, target: TcpAddress): TcpFacts {
+export function inspectTcp(asked: Address, target: TcpAddress, everyOwner: boolean): TcpFacts {
   const trials = hasLibc() && target.port !== 0 ? tryAll(target) : [];
   const refused = trials.some(({ host, code }) => host === target.host && code === 'EADDRINUSE');
   const table = readTable(target.port);
@@ -40,7 +40,7 @@ export function inspectTcp(asked: Address, target: TcpAddress): TcpFacts {
 
   const listeners = inTheWay.filter(({ state }) => state === 'LISTEN').map(toFacts);
   const others = summarise(inTheWay.filter(({ state }) => state !== 'LISTEN'));
-  nameOwners([...listeners, ...others.blockers]);
+  nameOwners([...listeners, ...others.blockers], everyOwner);
   const facts: TcpFacts = {
     target,
     listeners,

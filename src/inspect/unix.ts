@@ -17,10 +17,10 @@ export type UnixFacts = Pick<
 >;
 
 /** Looks at a unix path or abstract name: what is there, who listens, and what a bind would do. */
-export function inspectUnix(path: string): UnixFacts {
+export function inspectUnix(path: string, everyOwner: boolean): UnixFacts {
   const target = { family: 'unix', path } as const;
   const found = readSockets(path);
-  nameOwners(found);
+  nameOwners(found, everyOwner);
   const listeners = found.filter(({ state }) => state === 'LISTEN');
   const facts: UnixFacts = {
     target,

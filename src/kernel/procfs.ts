@@ -1,4 +1,4 @@
-import { opendirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { uptime } from 'node:os';
 import type { ProcessFacts } from '../inspection.ts';
 
@@ -7,88 +7,11 @@ import type { ProcessFacts } from '../inspection.ts';
  * the caller may not look into: it is then as if it were not there.
  */
 
-/** A process with more descriptors than this is read last, after its first few. */
-const MANY_FDS = 512;
-const FIRST_FDS = 64;
-
-/**
- * Which processes have these sockets open: pids by inode. Reads /proc/PID/fd of every process that the caller may look
- * into (proc_pid_fd(5)), about 0.1 ms each, so that every holder of a socket is found: workers that inherited it, too.
- * Of processes with very many descriptors only the first are read, unless an inode is still missing after all others.
- */
-export function ownersOf(inodes: ReadonlySet<number>): Map<number, number[]> {
-  const owners = new Map<number, number[]>();
-  if (inodes.size === 0) return owners;
-  const crowded: number[] = [];
-  for (const pid of pids()) {
-    const many = countFds(pid) > MANY_FDS;
-    if (many) crowded.push(pid);
-    collect(pid, many ? firstFds(pid) : allFds(pid), inodes, owners);
-  }
-  for (const pid of crowded) {
-    if (owners.size === inodes.size) break;
-    collect(pid, allFds(pid), inodes, owners);
-  }
-  return owners;
-}
-
 /** Every process, by number. */
 export function pids(): number[] {
   return list('/proc')
     .map(Number)
     .filter(pid => pid > 0);
-}
-
-/** From Linux 6.2 on, else 0. */
-function countFds(pid: number): number {
-  try {
-    return statSync(`/proc/${pid}/fd`).size;
-  } catch {
-    return 0;
-  }
-}
-
-function allFds(pid: number): string[] {
-  return list(`/proc/${pid}/fd`);
-}
-
-function firstFds(pid: number): string[] {
-  try {
-    const directory = opendirSync(`/proc/${pid}/fd`, { bufferSize: FIRST_FDS });
-    try {
-      return Array.from({ length: FIRST_FDS }, () => directory.readSync()?.name ?? '').filter(name => name !== '');
-    } finally {
-      directory.closeSync();
-    }
-  } catch {
-    return [];
-  }
-}
-
-function collect(pid: number, fds: string[], inodes: ReadonlySet<number>, owners: Map<number, number[]>): void {
-  for (const fd of fds) {
-    const inode = socketInode(pid, fd);
-    if (inode === undefined || !inodes.has(inode)) continue;
-    const holders = owners.get(inode);
-    if (!holders) owners.set(inode, [pid]);
-    else if (!holders.includes(pid)) holders.push(pid);
-  }
-}
-
-/** Inode of the socket that a process has under this descriptor; undefined where it is no socket, or not to be seen. */
-export function socketInode(pid: number | 'self', fd: number | string): number | undefined {
-  try {
-    const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-    return target.startsWith('socket:[') ? Number(target.slice(8, -1)) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** A descriptor under which a process has this socket. */
-export function fdOfSocket(pid: number, inode: number): number | undefined {
-  const fd = allFds(pid).find(name => socketInode(pid, name) === inode);
-  return fd === undefined ? undefined : Number(fd);
 }
 
 /** Who and what a process is; undefined when it is gone. */
@@ -107,7 +30,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
     uid,
     user: userNames().get(uid) ?? String(uid),
     ppid,
-    orphaned: isOrphaned(pid, ppid, stat),
+    orphaned: isOrphan(pid),
     startedAt: Math.round(Date.now() - uptime() * 1000 + Number(stat[STARTTIME]) * MS_PER_TICK),
   };
   const cwd = workingDirectory(pid);
@@ -120,6 +43,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
 }
 
 /** Positions in /proc/PID/stat after the command, which is field 2 (proc_pid_stat(5)). */
+const PPID = 4 - 3;
 const SESSION = 6 - 3;
 const STARTTIME = 22 - 3;
 /** starttime counts in USER_HZ, which is 100 on every architecture that Node runs on (time(7)). */
@@ -142,13 +66,13 @@ export function startTicks(pid: number): number | undefined {
 }
 
 /**
- * A process is in its parent's session unless it made its own, whose number is then its pid (setsid(2)). One that is in
- * neither was born elsewhere and has been given to pid 1 or a subreaper.
+ * Whether what started a process has ended. A process is in its parent's session unless it made its own, whose number is
+ * then its pid (setsid(2)): one that is in neither was born elsewhere and has been given to pid 1 or a subreaper.
  */
-function isOrphaned(pid: number, ppid: number, stat: string[]): boolean {
-  const session = Number(stat[SESSION]);
-  if (ppid === 0 || session === pid) return false;
-  return Number(statFields(ppid)?.[SESSION]) !== session;
+export function isOrphan(pid: number): boolean {
+  const stat = statFields(pid);
+  const [ppid, session] = [Number(stat?.[PPID]), Number(stat?.[SESSION])];
+  return stat !== undefined && ppid !== 0 && session !== pid && Number(statFields(ppid)?.[SESSION]) !== session;
 }
 
 /** The systemd service in a control group's path (cgroups(7), /proc/PID/cgroup); not the one that runs a user's session. */
@@ -156,6 +80,22 @@ export function serviceOf(cgroup: string): string | undefined {
   const services = [...cgroup.matchAll(/[^/\n]+\.service(?=[/\n]|$)/g)].map(([name]) => name);
   const last = services.at(-1);
   return last?.startsWith('user@') ? undefined : last;
+}
+
+/** The process that started this one, or has it now; 0 for the first, undefined when it is gone. */
+export function parentOf(pid: number): number | undefined {
+  const ppid = statFields(pid)?.[PPID];
+  return ppid === undefined ? undefined : Number(ppid);
+}
+
+/**
+ * The processes that any thread of this one started and that are still its own (proc_tid_children(5)); undefined where
+ * the kernel does not tell (CONFIG_PROC_CHILDREN).
+ */
+export function childrenOf(pid: number): number[] | undefined {
+  const lists = list(`/proc/${pid}/task`).map(tid => read(`/proc/${pid}/task/${tid}/children`));
+  const known = lists.filter(text => text !== undefined);
+  return known.length === 0 ? undefined : known.flatMap(text => text.split(' ').filter(Boolean).map(Number));
 }
 
 /** The process that a thread belongs to (Tgid, proc_pid_status(5)); a process's own pid for its main thread. */

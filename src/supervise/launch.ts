@@ -2,7 +2,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import type { Poller } from '../kernel/poll.ts';
-import { ownersOf } from '../kernel/procfs.ts';
+import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Binder } from './binder.ts';
 import { childEnv, withListenPid } from './child-env.ts';
 import type { EventFacts } from './events.ts';

@@ -1,75 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
-import { close } from '../../src/kernel/fd.ts';
 import {
+  childrenOf,
   formatCommand,
-  ownersOf,
+  isOrphan,
+  parentOf,
   parsePasswd,
   pids,
   processFacts,
-  socketInode,
+  serviceOf,
   startTicks,
   threadGroup,
 } from '../../src/kernel/procfs.ts';
-import { listener } from '../fixtures/tcp.ts';
+import { endSleepers, sleeper } from '../fixtures/sleeper.ts';
 
-const children: ChildProcess[] = [];
-afterEach(async () => {
-  for (const child of children.splice(0)) {
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  }
-});
-
-/** A process that says that it runs, and waits. */
-async function sleeper(
-  options: { args?: string[]; cwd?: string; fd?: number } = {},
-): Promise<ChildProcess & { pid: number }> {
-  const child = spawn(process.execPath, ['-e', 'console.log(1); setInterval(() => {}, 1e6)', ...(options.args ?? [])], {
-    cwd: options.cwd,
-    stdio: ['ignore', 'pipe', 'ignore', ...(options.fd === undefined ? [] : [options.fd])],
-  });
-  children.push(child);
-  if (child.stdout) await once(child.stdout, 'data');
-  if (child.pid === undefined) throw new Error('not spawned');
-  return Object.assign(child, { pid: child.pid });
-}
-
-test('the holders of a socket are found, every one of them', async () => {
-  const { fd } = listener();
-  const inode = fstatSync(fd).ino;
-  expect(socketInode('self', fd)).toBe(inode);
-  const child = await sleeper({ fd });
-  expect(
-    ownersOf(new Set([inode]))
-      .get(inode)
-      ?.sort(),
-  ).toEqual([process.pid, child.pid].sort());
-  close(fd);
-  expect(ownersOf(new Set([inode]))).toEqual(new Map([[inode, [child.pid]]]));
-});
-
-test('a socket among very many descriptors is found', () => {
-  const files = Array.from({ length: 700 }, () => openSync('/dev/null', 'r'));
-  const { fd } = listener();
-  try {
-    expect(fd).toBeGreaterThan(64);
-    const inode = fstatSync(fd).ino;
-    expect(ownersOf(new Set([inode])).get(inode)).toEqual([process.pid]);
-  } finally {
-    close(fd);
-    files.forEach(closeSync);
-  }
-});
-
-test('nothing is looked for and nothing is found', () => {
-  expect(ownersOf(new Set())).toEqual(new Map());
-  expect(ownersOf(new Set([0xffffffff]))).toEqual(new Map());
-  expect(socketInode('self', 999_999)).toBeUndefined();
-});
+afterEach(endSleepers);
 
 test('a process is described as a person would', async () => {
   const before = Date.now();
@@ -97,17 +43,36 @@ test('a process that is gone is described as nothing', async () => {
   const ended = once(child, 'exit');
   child.kill('SIGKILL');
   await ended;
-  children.splice(0);
   expect(processFacts(child.pid)).toBeUndefined();
   expect(startTicks(child.pid)).toBeUndefined();
   expect(threadGroup(child.pid)).toBeUndefined();
 });
 
-test('a thread belongs to its process', async () => {
-  const { readdirSync } = await import('node:fs');
+test('a thread belongs to its process', () => {
   const threads = readdirSync('/proc/self/task').map(Number);
   expect(threads.length).toBeGreaterThan(1);
   expect(threads.map(threadGroup)).toEqual(threads.map(() => process.pid));
+});
+
+test('parent and children know each other, and neither is an orphan', async () => {
+  const { pid } = await sleeper();
+  expect(parentOf(pid)).toBe(process.pid);
+  expect(childrenOf(process.pid)).toContain(pid);
+  expect(childrenOf(pid)).toEqual([]);
+  expect(isOrphan(pid)).toBe(false);
+  expect([parentOf(0x7fffffff), childrenOf(0x7fffffff), isOrphan(0x7fffffff)]).toEqual([undefined, undefined, false]);
+});
+
+test.each([
+  ['0::/system.slice/nginx.service\n', 'nginx.service'],
+  ['0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n', 'postgresql@15-main.service'],
+  ['0::/user.slice/user-1000.slice/user@1000.service/app.slice/app.service/sub\n', 'app.service'],
+  ['0::/user.slice/user-1000.slice/user@1000.service\n', undefined],
+  ['0::/user.slice/user-1000.slice/session-2.scope\n', undefined],
+  ['12:pids:/docker/0123abcd\n0::/\n', undefined],
+  ['', undefined],
+])('the service of control group %j is %s', (cgroup, unit) => {
+  expect(serviceOf(cgroup)).toBe(unit);
 });
 
 test.each([

@@ -33,7 +33,7 @@ export function addWhy(program: Command): void {
 }
 
 async function why(address: string, { json }: { json?: boolean }): Promise<void> {
-  const report = await inspect(address);
+  const report = await inspect(address, { everyOwner: true });
   if (json) print(JSON.stringify(report, undefined, 2));
   else for (const line of render(report)) print(line);
   process.exitCode = report.reason === 'free' ? 0 : 1;
