@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type Address, formatAddress, parseAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
-import type { Inspection } from '../inspection.ts';
+import type { BindTrial, Inspection } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { processFacts } from '../kernel/procfs.ts';
 import { ephemeralPorts, firstUnprivilegedPort, sysctl } from '../kernel/sysctl.ts';
@@ -19,7 +19,14 @@ export async function examine(address: string | number | Address, options: Inspe
   const self = describeSelf(options);
   const every = options.everyOwner ?? false;
   const seen = 'path' in asked ? inspectUnix(asked.path, every) : inspectTcp(asked, await resolve(asked), every);
-  const facts: Facts = { longestMs: undefined, listeningPeers: new Set(), ...seen, asked, self, system: readSystem() };
+  const facts: Facts = {
+    longestMs: undefined,
+    listeningPorts: new Set(),
+    ...seen,
+    asked,
+    self,
+    system: readSystem(seen.trials),
+  };
   const { listeners, blockers, counts, trials } = facts;
   const unseen = [...facts.unseen, ...unnamed(facts)];
   return { address: formatAddress(asked), ...explain(facts), listeners, blockers, counts, trials, unseen };
@@ -58,18 +65,24 @@ function describeSelf({ program }: InspectOptions): Self {
   };
 }
 
-function readSystem(): System {
+function readSystem(trials: readonly BindTrial[]): System {
+  // Asking for the interfaces takes longer than all the rest here.
+  const interfaces = trials.some(({ code }) => code === 'EADDRNOTAVAIL') ? networkInterfaces() : {};
   return {
     ephemeralPorts: ephemeralPorts(),
     reservedPorts: sysctl('net.ipv4.ip_local_reserved_ports') ?? '',
     firstUnprivilegedPort: firstUnprivilegedPort(),
-    hosts: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address)),
+    hosts: Object.values(interfaces).flatMap(list => (list ?? []).map(({ address }) => address)),
     now: Date.now(),
   };
 }
 
-/** Says whose processes were hidden, where that is why a socket has no owner. */
+/** Says whose processes were hidden, where that is why nobody was found. */
 function unnamed({ listeners, blockers, self }: Facts): string[] {
-  const hidden = [...listeners, ...blockers].some(({ inode, owners }) => inode !== 0 && owners.length === 0);
+  const wanted = (listeners.length > 0 ? listeners : blockers).filter(({ inode }) => inode !== 0);
+  const hidden =
+    wanted.length > 0 &&
+    wanted.some(({ uid }) => uid !== self.uid) &&
+    wanted.every(({ owners }) => owners.length === 0);
   return hidden && self.uid !== 0 ? ["Other users' processes could not be seen: only root may look into them"] : [];
 }

@@ -19,8 +19,8 @@ export interface Facts {
   trials: BindTrial[];
   /** What `::` with IPV6_V6ONLY answered, where `::` was asked and refused: `undefined` when it succeeded. */
   v6only?: { code: string | undefined };
-  /** Of the peers' ports, those that something listens on here: whoever is connected to one is a client. */
-  listeningPeers: ReadonlySet<number>;
+  /** Ports that something listens on here: whoever is connected to one is a client. Empty where that does not matter. */
+  listeningPorts: ReadonlySet<number>;
   /** What is at a unix path; undefined for TCP and abstract names. */
   file?: 'absent' | 'socket' | 'other';
   /** What connect(2) to a unix path answered: `undefined` when it succeeded. */
@@ -45,7 +45,7 @@ export interface System {
   /** net.ipv4.ip_local_reserved_ports, as it is; '' where there are none. */
   reservedPorts: string;
   firstUnprivilegedPort: number;
-  /** This host's own. */
+  /** This host's own; looked up only where the one that was asked is not among them. */
   hosts: string[];
   /** Unix time in milliseconds. */
   now: number;

@@ -5,23 +5,30 @@ import { fdOfSocket, likelyOwnersOf, ownersOf } from '../kernel/proc-fd.ts';
 import { processFacts } from '../kernel/procfs.ts';
 import { getOption } from '../kernel/socket.ts';
 
+/** Up to so many sockets each get their owner; of more, one that is found stands for the rest. */
+const FEW = 64;
+
+/** The processes that have sockets open, by inode, as far as this process may see them. */
+export type Owners = ReadonlyMap<number, ProcessFacts[]>;
+
 /**
- * Fills in the processes of every socket that has an inode, as far as this process may see them.
+ * Finds who has these sockets open. The search may end when every listener has an owner, or, where there is none, every
+ * one of a few sockets or any of many.
  *
  * @param every looks into all processes instead of the likely ones
  */
-export function nameOwners(sockets: readonly SocketFacts[], every: boolean): void {
-  const inodes = new Set(sockets.map(({ inode }) => inode).filter(inode => inode !== 0));
-  const pids = every ? ownersOf(inodes) : likelyOwnersOf(inodes);
+export function findOwners(listeners: readonly number[], others: readonly number[], every: boolean): Owners {
+  const wanted = listeners.length > 0 ? listeners : others;
+  const enough = (found: ReadonlyMap<number, unknown>) =>
+    wanted.length > FEW ? found.size > 0 : wanted.every(inode => found.has(inode));
+  const inodes = new Set([...listeners, ...others]);
+  const pids = every ? ownersOf(inodes, enough) : likelyOwnersOf(inodes, enough);
   const known = new Map<number, ProcessFacts | undefined>();
   const describe = (pid: number) => {
     if (!known.has(pid)) known.set(pid, processFacts(pid));
     return known.get(pid);
   };
-  for (const socket of sockets) {
-    const owners = (pids.get(socket.inode) ?? []).map(describe);
-    socket.owners = owners.filter(owner => owner !== undefined);
-  }
+  return new Map([...pids].map(([inode, list]) => [inode, list.map(describe).filter(owner => owner !== undefined)]));
 }
 
 /**

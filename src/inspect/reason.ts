@@ -70,11 +70,11 @@ export function isOwnOrphan(owner: ProcessFacts, self: Self): boolean {
  * Whether a connection was opened from here, with the port as its ephemeral one: its port is in the range for that, and
  * its peer's is not, or something on this host listens there.
  */
-export function isOutgoing({ local, peer }: SocketFacts, { system, listeningPeers }: Facts): boolean {
+export function isOutgoing({ local, peer }: SocketFacts, { system, listeningPorts }: Facts): boolean {
   if (!peer || !('port' in peer) || !('port' in local)) return false;
   const [first, last] = system.ephemeralPorts;
   const isEphemeral = (port: number) => port >= first && port <= last;
-  return isEphemeral(local.port) && (!isEphemeral(peer.port) || listeningPeers.has(peer.port));
+  return isEphemeral(local.port) && (!isEphemeral(peer.port) || listeningPorts.has(peer.port));
 }
 
 function isTimed({ inode, remainingMs }: SocketFacts): boolean {

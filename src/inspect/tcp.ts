@@ -1,14 +1,16 @@
 import type { Address } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
-import type { SocketFacts, SocketState } from '../inspection.ts';
+import type { ProcessFacts, SocketFacts, SocketState } from '../inspection.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { readTcpTable } from '../kernel/proc-net.ts';
 import { dumpTcp, hasSockDiag } from '../kernel/sock-diag.ts';
 import type { TcpSocket } from '../kernel/tcp-socket.ts';
 import type { Facts, TcpAddress } from './facts.ts';
-import { nameOwners, readReuseport } from './owners.ts';
+import { findOwners, readReuseport } from './owners.ts';
 import { tryAll, tryBind } from './trial.ts';
 
+const NOT_SHOWN = 'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only';
+const NOT_TRIED = 'No bind could be tried for real: the C library cannot be called here';
 /** More than this of blockers tell nobody anything. */
 const MAX_BLOCKERS = 100;
 /** All but CLOSE, for which the kernel walks its sockets a second time (sock-diag.ts). */
@@ -26,7 +28,7 @@ const CONNECTED: readonly SocketState[] = [
 
 export type TcpFacts = Pick<
   Facts,
-  'target' | 'listeners' | 'blockers' | 'counts' | 'longestMs' | 'trials' | 'v6only' | 'listeningPeers' | 'unseen'
+  'target' | 'listeners' | 'blockers' | 'counts' | 'longestMs' | 'trials' | 'v6only' | 'listeningPorts' | 'unseen'
 >;
 
 /** Looks at the kernel's tables and tries every bind, on Linux. */
@@ -38,20 +40,20 @@ export function inspectTcp(asked: Address, target: TcpAddress, everyOwner: boole
   // A socket that is bound only is looked for when nothing else explains the refusal.
   if (inTheWay.length === 0 && refused) inTheWay.push(...filterOverlapping(table.read(['CLOSE']), target));
 
-  const listeners = inTheWay.filter(({ state }) => state === 'LISTEN').map(toFacts);
-  const others = summarise(inTheWay.filter(({ state }) => state !== 'LISTEN'));
-  nameOwners([...listeners, ...others.blockers], everyOwner);
+  const { listeners, owned, left, ...sums } = sift(inTheWay);
+  const owners = findOwners(inodesOf(listeners), inodesOf(owned), everyOwner);
+  const toFacts = (socket: TcpSocket) => describe(socket, owners.get(socket.inode) ?? []);
+  // Those that are known to be somebody's say the most.
+  const named = owned.filter(({ inode }) => owners.has(inode));
+  const blockers = [...new Set([...named.slice(0, MAX_BLOCKERS), ...owned.slice(0, MAX_BLOCKERS), ...left])];
   const facts: TcpFacts = {
     target,
-    listeners,
-    ...others,
-    counts: countStates(inTheWay),
+    listeners: listeners.map(toFacts),
+    blockers: blockers.slice(0, MAX_BLOCKERS).map(toFacts),
+    ...sums,
     trials,
-    listeningPeers: table.listeningPeers(others.blockers),
-    unseen:
-      trials.length > 0
-        ? table.unseen
-        : [...table.unseen, 'No bind could be tried for real: the C library cannot be called here'],
+    listeningPorts: listeners.length === 0 && owned.length + left.length > 0 ? table.listeningPorts() : new Set(),
+    unseen: [...table.unseen, ...(trials.length > 0 || target.port === 0 ? [] : [NOT_TRIED])],
   };
   if (refused) examineRefusal(facts, asked);
   return facts;
@@ -68,28 +70,22 @@ function examineRefusal(facts: TcpFacts, asked: Address): void {
 }
 
 interface Table {
+  /** Sockets with the port in these states. */
   read(states: readonly SocketState[]): TcpSocket[];
-  listeningPeers(sockets: readonly SocketFacts[]): Set<number>;
+  /** Every port of this host that something listens on. */
+  listeningPorts(): Set<number>;
   unseen: string[];
 }
 
 /** Netlink where it answers, else /proc/net. */
 function readTable(localPort: number): Table {
   const netlink = hasSockDiag();
-  const listens = (port: number) =>
-    (netlink ? dumpTcp({ localPort: port, states: ['LISTEN'] }) : readTcpTable(port)).some(
-      ({ state }) => state === 'LISTEN',
-    );
+  const inStates = (states: readonly SocketState[], port?: number) =>
+    netlink ? dumpTcp({ localPort: port, states }) : readTcpTable(port).filter(({ state }) => states.includes(state));
   return {
-    read: states =>
-      netlink ? dumpTcp({ localPort, states }) : readTcpTable(localPort).filter(({ state }) => states.includes(state)),
-    listeningPeers: sockets => {
-      const ports = new Set(sockets.flatMap(({ peer }) => (peer && 'port' in peer ? [peer.port] : [])));
-      return new Set([...ports].filter(listens));
-    },
-    unseen: netlink
-      ? []
-      : ['Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only'],
+    read: states => inStates(states, localPort),
+    listeningPorts: () => new Set(inStates(['LISTEN']).map(socket => socket.localPort)),
+    unseen: netlink ? [] : [NOT_SHOWN],
   };
 }
 
@@ -104,34 +100,44 @@ function filterOverlapping(sockets: readonly TcpSocket[], target: TcpAddress): T
   });
 }
 
-/** Those that a process has, and of the others the one that is the last to go, before the rest. */
-function summarise(sockets: readonly TcpSocket[]): { blockers: SocketFacts[]; longestMs: number | undefined } {
-  const owned: TcpSocket[] = [];
-  const rest: TcpSocket[] = [];
+interface Sifted {
+  listeners: TcpSocket[];
+  /** Those that a process has. */
+  owned: TcpSocket[];
+  /** Of the others up to as many as are shown, the last to go first. */
+  left: TcpSocket[];
+  counts: Partial<Record<SocketState, number>>;
+  longestMs: number | undefined;
+}
+
+/** Once through all of them, as there may be a hundred thousand. */
+function sift(sockets: readonly TcpSocket[]): Sifted {
+  const sifted: Sifted = { listeners: [], owned: [], left: [], counts: {}, longestMs: undefined };
   let last: TcpSocket | undefined;
-  let longestMs: number | undefined;
   for (const socket of sockets) {
-    const { remainingMs } = socket;
-    if (remainingMs !== undefined && (longestMs === undefined || remainingMs > longestMs)) {
-      longestMs = remainingMs;
+    const { state, inode, remainingMs } = socket;
+    sifted.counts[state] = (sifted.counts[state] ?? 0) + 1;
+    if (remainingMs !== undefined && remainingMs > (sifted.longestMs ?? -1)) {
+      sifted.longestMs = remainingMs;
       last = socket;
     }
-    const list = socket.inode === 0 ? rest : owned;
-    if (list.length < MAX_BLOCKERS) list.push(socket);
+    if (state === 'LISTEN') sifted.listeners.push(socket);
+    else if (inode !== 0) sifted.owned.push(socket);
+    else if (sifted.left.length < MAX_BLOCKERS) sifted.left.push(socket);
   }
-  const ordered =
-    last === undefined ? [...owned, ...rest] : [...owned, last, ...rest.filter(socket => socket !== last)];
-  return { blockers: ordered.slice(0, MAX_BLOCKERS).map(toFacts), longestMs };
+  if (last?.inode === 0) sifted.left.unshift(last);
+  return sifted;
 }
 
-function countStates(sockets: readonly TcpSocket[]): Partial<Record<SocketState, number>> {
-  const counts: Partial<Record<SocketState, number>> = {};
-  for (const { state } of sockets) counts[state] = (counts[state] ?? 0) + 1;
-  return counts;
+function inodesOf(sockets: readonly TcpSocket[]): number[] {
+  return sockets.map(({ inode }) => inode).filter(inode => inode !== 0);
 }
 
-function toFacts({ local, peer, state, inode, uid, remainingMs, v6only }: TcpSocket): SocketFacts {
-  const facts: SocketFacts = { local, state, inode, uid, owners: [] };
+function describe(
+  { local, peer, state, inode, uid, remainingMs, v6only }: TcpSocket,
+  owners: ProcessFacts[],
+): SocketFacts {
+  const facts: SocketFacts = { local, state, inode, uid, owners };
   if (peer !== undefined) facts.peer = peer;
   if (remainingMs !== undefined) facts.remainingMs = remainingMs;
   if (v6only !== undefined) facts.v6only = v6only;

@@ -8,7 +8,7 @@ import { readUnixTable } from '../kernel/proc-net.ts';
 import { connect, socket } from '../kernel/socket.ts';
 import { dumpUnix } from '../kernel/unix-diag.ts';
 import type { Facts } from './facts.ts';
-import { nameOwners } from './owners.ts';
+import { findOwners } from './owners.ts';
 import { tryBind } from './trial.ts';
 
 export type UnixFacts = Pick<
@@ -20,7 +20,12 @@ export type UnixFacts = Pick<
 export function inspectUnix(path: string, everyOwner: boolean): UnixFacts {
   const target = { family: 'unix', path } as const;
   const found = readSockets(path);
-  nameOwners(found, everyOwner);
+  const owners = findOwners(
+    [],
+    found.map(({ inode }) => inode),
+    everyOwner,
+  );
+  for (const socket of found) socket.owners = owners.get(socket.inode) ?? [];
   const listeners = found.filter(({ state }) => state === 'LISTEN');
   const facts: UnixFacts = {
     target,

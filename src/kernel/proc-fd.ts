@@ -14,26 +14,30 @@ const FIRST_FDS = Array.from({ length: 64 }, (_, fd) => String(fd));
 /** Pids by inode. */
 export type Owners = Map<number, number[]>;
 
+/** Whether what was found will do, although some of the sockets have no owner yet. */
+export type Enough = (found: Owners) => boolean;
+
 /**
  * Every process that has one of these sockets open. Reads the descriptors of all processes, about 5 ms for 1,000 of them.
- * Of processes with very many only the first are read, unless a socket is still missing after all others.
+ * Of processes with very many only the first are read, unless it is not `enough` after all others.
+ *
+ * @param enough by default, when every socket has an owner
  */
-export function ownersOf(inodes: ReadonlySet<number>): Owners {
-  return search(inodes, pids(), () => false);
+export function ownersOf(inodes: ReadonlySet<number>, enough: Enough = hasAll(inodes)): Owners {
+  return search(inodes, pids(), false, enough);
 }
 
 /**
- * The same, but reads only until each socket has an owner, the youngest processes first, and then the owners' relatives:
- * a socket is in two processes because one inherited it from the other. Misses those that got it over a unix socket.
+ * The same, but reads only until it is `enough`, the youngest processes first, and then the owners' relatives: a socket is
+ * in two processes because one inherited it from the other. Misses those that got it over a unix socket.
  */
-export function likelyOwnersOf(inodes: ReadonlySet<number>): Owners {
-  const all = pids().reverse();
-  const owners = search(inodes, all, found => found.size === inodes.size);
+export function likelyOwnersOf(inodes: ReadonlySet<number>, enough: Enough = hasAll(inodes)): Owners {
+  const owners = search(inodes, pids().reverse(), true, enough);
   const holders = [...new Set([...owners.values()].flat())];
   const seen = new Set(holders);
   for (const pid of holders) {
     const relatives = relativesOf(pid);
-    if (!relatives) return ownersOf(inodes);
+    if (!relatives) return ownersOf(inodes, enough);
     for (const relative of relatives) {
       if (seen.has(relative)) continue;
       seen.add(relative);
@@ -41,6 +45,10 @@ export function likelyOwnersOf(inodes: ReadonlySet<number>): Owners {
     }
   }
   return owners;
+}
+
+function hasAll(inodes: ReadonlySet<number>): Enough {
+  return found => found.size === inodes.size;
 }
 
 /** Parent and children; undefined where they are not to be known: an orphan's siblings may be anybody's by now. */
@@ -51,7 +59,7 @@ function relativesOf(pid: number): number[] | undefined {
   return parent > 0 ? [parent, ...children] : children;
 }
 
-function search(inodes: ReadonlySet<number>, where: readonly number[], done: (owners: Owners) => boolean): Owners {
+function search(inodes: ReadonlySet<number>, where: readonly number[], stop: boolean, enough: Enough): Owners {
   const owners: Owners = new Map();
   if (inodes.size === 0) return owners;
   const counted = (countFds('self') ?? 0) > 0;
@@ -61,11 +69,11 @@ function search(inodes: ReadonlySet<number>, where: readonly number[], done: (ow
     // None at all: a kernel thread or a zombie.
     if (fds === undefined || (counted && fds === 0)) continue;
     if (fds > MANY_FDS) crowded.push(pid);
-    collect(pid, fds > MANY_FDS ? FIRST_FDS : fdsOf(pid), inodes, owners);
-    if (done(owners)) return owners;
+    const any = collect(pid, fds > MANY_FDS ? FIRST_FDS : fdsOf(pid), inodes, owners);
+    if (stop && any && enough(owners)) return owners;
   }
   for (const pid of crowded) {
-    if (owners.size === inodes.size) break;
+    if (enough(owners)) break;
     collect(pid, fdsOf(pid), inodes, owners);
   }
   return owners;
