@@ -13,7 +13,7 @@ import { setup } from './setup.js';
 const BENCH = join(dirname(dirname(fileURLToPath(import.meta.url))), 'bench');
 
 /** Not benchmarks by themselves, or too long for this. */
-const APART = ['goal', 'restart'];
+const APART = ['crowd', 'goal', 'restart'];
 
 setup({ bench: true });
 if (!build()) throw new Error('The build failed: see above');
