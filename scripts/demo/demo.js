@@ -28,53 +28,53 @@ export async function demo() {
   const outcomes = [];
   const ended = new AbortController();
   process.once('SIGINT', () => ended.abort(new Error('ended by Ctrl-C')));
-  for (const server of await servers()) {
+  for (const server of SERVERS) {
     say(`\n${styleText('bold', server.name)}  ${styleText('dim', server.command.join(' '))}`);
-    for (const way of [bare(server), underRelisten(server)]) {
-      outcomes.push(await scene(server, way, ended.signal));
-      if (outcomes.at(-1)?.restarts.some(({ ms }) => ms === undefined)) explain(server);
+    for (const way of [bare, underRelisten]) {
+      // What the first way leaves behind is not the second one's to wait for.
+      const port = await freePort();
+      const outcome = await scene(server, way(server, port), port, ended.signal);
+      outcomes.push(outcome);
+      if (outcome.restarts.some(({ ms }) => ms === undefined)) explain(port);
     }
   }
   console.log(`\n${showTable(outcomes)}`);
   return outcomes.some(({ way, load }) => way === 'relisten run' && load.failed > 0) ? 1 : 0;
 }
 
-/** Two servers that know nothing of relisten. @returns {Promise<import('./way.js').Server[]>} */
-async function servers() {
-  return [
-    {
-      name: 'Python socketserver',
-      command: ['python3', 'http_server.py'],
-      port: await freePort(),
-      stopSignal: 'SIGINT',
-      clients: [{ kind: 'fresh', rate: 100 }],
-    },
-    {
-      name: 'Node',
-      command: ['node', 'server.js'],
-      port: await freePort(),
-      stopSignal: 'SIGTERM',
-      clients: [
-        { kind: 'fresh', rate: 100 },
-        { kind: 'keep-alive-get', rate: 300, connections: 30 },
-        { kind: 'keep-alive-post', rate: 100, connections: 20 },
-      ],
-    },
-  ];
-}
+/** Two servers that know nothing of relisten. @type {import('./way.js').Server[]} */
+const SERVERS = [
+  {
+    name: 'Python socketserver',
+    command: ['python3', 'http_server.py'],
+    stopSignal: 'SIGINT',
+    clients: [{ kind: 'fresh', rate: 100 }],
+  },
+  {
+    name: 'Node',
+    command: ['node', 'server.js'],
+    stopSignal: 'SIGTERM',
+    clients: [
+      { kind: 'fresh', rate: 100 },
+      { kind: 'keep-alive-get', rate: 300, connections: 30 },
+      { kind: 'keep-alive-post', rate: 100, connections: 20 },
+    ],
+  },
+];
 
 /**
  * Starts a server, sets clients on it, restarts it.
  *
  * @param {import('./way.js').Server} server
  * @param {import('./way.js').Way} way
+ * @param {number} port
  * @param {AbortSignal} signal
  * @returns {Promise<Outcome>}
  */
-async function scene(server, way, signal) {
+async function scene(server, way, port, signal) {
   try {
     await way.start();
-    const load = await startLoadThread({ target: server.port, classes: server.clients, timeoutMs: 3_000, signal });
+    const load = await startLoadThread({ target: port, classes: server.clients, timeoutMs: 3_000, signal });
     const progress = setInterval(() => show(way, load.progress(), false), 100);
     const restarts = await restart(way, signal);
     const result = await load.stop();
@@ -99,10 +99,10 @@ async function restart(way, signal) {
   return restarts;
 }
 
-/** What `relisten why` says of a port that does not come back. @param {import('./way.js').Server} server */
-function explain(server) {
-  const why = spawnSync(process.execPath, [RELISTEN, 'why', String(server.port)], { encoding: 'utf8' });
-  say(styleText('dim', `  $ relisten why ${server.port}\n${why.stdout.trim().replace(/^/gm, '  ')}`));
+/** What `relisten why` says of a port that does not come back: its first line. @param {number} port */
+function explain(port) {
+  const why = spawnSync(process.execPath, [RELISTEN, 'why', String(port)], { encoding: 'utf8' });
+  say(styleText('dim', `  $ relisten why ${port}\n  ${why.stdout.split('\n', 1)[0]}`));
 }
 
 async function freePort() {

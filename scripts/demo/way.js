@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -11,7 +12,6 @@ import { fileURLToPath } from 'node:url';
  * @typedef {object} Server
  * @property {string} name
  * @property {string[]} command
- * @property {number} port
  * @property {NodeJS.Signals} stopSignal what people end it with
  * @property {import('../../src/prove/classes.ts').ClassOptions[]} clients
  */
@@ -37,24 +37,29 @@ const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url));
 const PATIENCE_MS = 5_000;
 const RETRY_MS = 500;
 
-/** Stop it, start it again; where that fails, try again every half second. @param {Server} server @returns {Way} */
-export function bare(server) {
+/**
+ * Stop it, start it again; where that fails, try again every half second.
+ *
+ * @param {Server} server
+ * @param {number} port
+ * @returns {Way}
+ */
+export function bare(server, port) {
   /** @type {Process} */
   let running;
-  const start = () => launch(server, server.command);
+  const start = () => launch(server.command, port);
   return {
     name: 'stop, start',
     start: async () => {
       running = start();
-      if (!(await running.listens(server.port)))
-        throw new Error(`${server.name} does not start: ${running.lastLine()}`);
+      if (!(await running.listens())) throw new Error(`${server.name} does not start: ${running.lastLine()}`);
     },
     restart: async () => {
       const asked = performance.now();
       await running.end(server.stopSignal);
       while (performance.now() - asked < PATIENCE_MS) {
         running = start();
-        if (await running.listens(server.port)) return { ms: performance.now() - asked };
+        if (await running.listens()) return { ms: performance.now() - asked };
         await delay(RETRY_MS);
       }
       return { ms: undefined, why: running.lastLine() };
@@ -63,41 +68,58 @@ export function bare(server) {
   };
 }
 
-/** `relisten run`, and `relisten restart`. @param {Server} server @returns {Way} */
-export function underRelisten(server) {
-  const name = `demo-${process.pid}-${server.port}`;
-  const options = ['--name', name, '--stop-signal', server.stopSignal, '--quiet'];
+/**
+ * `relisten run`, and SIGHUP for a restart.
+ *
+ * @param {Server} server
+ * @param {number} port
+ * @returns {Way}
+ */
+export function underRelisten(server, port) {
+  const options = ['--name', `demo-${process.pid}-${port}`, '--stop-signal', server.stopSignal, '--json'];
   /** @type {Process} */
   let running;
   return {
     name: 'relisten run',
     start: async () => {
-      running = launch(server, [process.execPath, RELISTEN, 'run', ...options, '--', ...server.command]);
-      if (!(await running.listens(server.port))) throw new Error(`relisten run does not start: ${running.lastLine()}`);
+      running = launch([process.execPath, RELISTEN, 'run', ...options, '--', ...server.command], port);
+      if (!(await running.says(isSettled))) throw new Error(`relisten run does not start: ${running.lastLine()}`);
     },
     restart: async () => {
       const asked = performance.now();
-      const restart = launch(server, [process.execPath, RELISTEN, 'restart', name]);
-      const code = await restart.exited;
-      return code === 0 ? { ms: performance.now() - asked } : { ms: undefined, why: restart.lastLine() };
+      const settled = running.says(isSettled);
+      running.signal('SIGHUP');
+      const event = await settled;
+      if (event?.state === 'ready') return { ms: performance.now() - asked };
+      return { ms: undefined, why: event?.reason ?? running.lastLine() };
     },
     stop: () => running?.end('SIGTERM'),
   };
 }
 
+/**
+ * Whether the new generation is ready, or has failed.
+ *
+ * @param {{ type?: string, state?: string }} event a line of `relisten run --json`
+ */
+function isSettled({ type, state }) {
+  return type === 'state' && (state === 'ready' || state === 'failed');
+}
+
 /** @typedef {ReturnType<typeof launch>} Process */
 
-/** @param {Server} server @param {string[]} command */
-function launch(server, [program = '', ...args]) {
-  const env = { ...process.env, PORT: String(server.port) };
+/** @param {string[]} command @param {number} port */
+function launch([program = '', ...args], port) {
+  const env = { ...process.env, PORT: String(port) };
   const child = spawn(program, args, { cwd: EXAMPLES, env, stdio: ['ignore', 'ignore', 'pipe'] });
-  let tail = '';
-  child.stderr.on('data', chunk => (tail = (tail + chunk).slice(-2000)));
+  const lines = createInterface(child.stderr);
+  let lastLine = '';
+  lines.on('line', line => (lastLine = line));
   /** @type {Promise<number | null>} */
   const exited = new Promise(resolve => {
     child.on('close', resolve);
     child.on('error', error => {
-      tail = error.message;
+      lastLine = error.message;
       resolve(127);
     });
   });
@@ -105,15 +127,33 @@ function launch(server, [program = '', ...args]) {
   exited.then(() => (gone = true));
   return {
     exited,
-    lastLine: () => tail.trim().split('\n').at(-1) ?? '',
-    /** Waits until a client can connect; false when the process ends before. @param {number} port */
-    listens: async port => {
+    lastLine: () => lastLine,
+    /**
+     * The next line of JSON on stderr that `wanted` picks; undefined when the process ends before.
+     *
+     * @param {(event: { type?: string, state?: string, reason?: string }) => boolean} wanted
+     * @returns {Promise<{ state?: string, reason?: string } | undefined>}
+     */
+    says: wanted =>
+      new Promise(resolve => {
+        lines.on('line', function take(line) {
+          const event = line.startsWith('{') ? JSON.parse(line) : {};
+          if (!wanted(event)) return;
+          lines.off('line', take);
+          resolve(event);
+        });
+        exited.then(() => resolve(undefined));
+      }),
+    /** Waits until a client can connect; false when the process ends before. */
+    listens: async () => {
       while (!gone) {
         if (await canConnect(port)) return !gone;
         await Promise.race([exited, delay(5)]);
       }
       return false;
     },
+    /** @param {NodeJS.Signals} signal */
+    signal: signal => void child.kill(signal),
     /** @param {NodeJS.Signals} signal */
     end: async signal => {
       if (gone) return;
