@@ -4,12 +4,11 @@
  * a cache folder. One table at the end; fails if one of them fails.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeOf } from './node-of.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const CACHE = join(ROOT, 'node_modules/.cache/nodes');
 const DEFAULT_VERSIONS = ['22', '24', '26'];
 
 const given = process.argv.slice(2);
@@ -35,17 +34,3 @@ const rows = (asked.length > 0 ? asked : DEFAULT_VERSIONS).map(version => {
 console.log();
 for (const { version, ok, line } of rows) console.log(`${version.padEnd(10)} ${ok ? 'ok    ' : 'FAILED'} ${line}`);
 process.exitCode = rows.every(row => row.ok) ? 0 : 1;
-
-/** Path of a Node of that major version; installs it first if need be. @param {string} version */
-function nodeOf(version) {
-  const folder = join(CACHE, version);
-  const name = `node-${process.platform}-${process.arch}`;
-  const path = join(folder, 'node_modules', name, 'bin/node');
-  if (existsSync(path)) return path;
-  const options = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status } = spawnSync('npm', ['install', '--prefix', folder, ...options, `${name}@${version}`], {
-    stdio: ['ignore', 2, 2],
-  });
-  if (status !== 0) throw new Error(`npm has no Node ${version} for ${process.platform}-${process.arch}`);
-  return path;
-}
