@@ -29,6 +29,7 @@ export interface Adopted {
 interface Wanted {
   inode: number;
   address: SocketAddress;
+  netns?: string;
   pinned?: boolean;
   name?: string;
 }
@@ -126,8 +127,7 @@ function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder):
     if (targetFd === undefined) continue;
     const pidfd = pidfdOpen(pid);
     try {
-      const { address, name, pinned } = wanted;
-      const listener = holder.hold(pidfdGetfd(pidfd, targetFd), { address, name, pinned });
+      const listener = holder.hold(pidfdGetfd(pidfd, targetFd), wanted);
       keepPath(listener);
       return listener;
     } catch (error) {

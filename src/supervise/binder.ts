@@ -39,7 +39,7 @@ export class Binder {
    * @returns false where the program must do it itself: its rights are not ours
    */
   async bindFor(running: Running, fd: number, wanted: WantedBind): Promise<boolean> {
-    if (mayNot(wanted)) {
+    if (mustLetBe(wanted)) {
       setOption(fd, 'SO_REUSEADDR', 1);
       return false;
     }
@@ -68,7 +68,9 @@ export class Binder {
   /** Held listeners that only an older generation uses, and that a starting one is kept from its address by. */
   #colliding(running: Running, wanted: WantedBind): HeldListener[] {
     if (running.state !== 'starting') return [];
-    const inTheWay = this.#host.holder.listeners.filter(held => overlaps(held, wanted) && !held.pinned);
+    const inTheWay = this.#host.holder.listeners.filter(
+      held => overlaps(held, wanted) && held.netns === wanted.netns && !held.pinned,
+    );
     return inTheWay.some(held => wanted.given.has(held)) ? [] : inTheWay;
   }
 
@@ -81,9 +83,12 @@ export class Binder {
   }
 }
 
-/** We could bind a privileged port for a program that may not (ip(7), ip_unprivileged_port_start): not without being asked. */
-function mayNot({ address, pid }: WantedBind): boolean {
-  if (address.family === 'unix') return true;
+/**
+ * Whose bind(2) we must not do: we could bind a privileged port for a program that may not (ip(7),
+ * ip_unprivileged_port_start), and we do not see what blocks an address in another network.
+ */
+function mustLetBe({ address, pid, netns }: WantedBind): boolean {
+  if (address.family === 'unix' || netns !== undefined) return true;
   if (process.geteuid?.() !== 0 || statSync(`/proc/${pid}`).uid === 0) return false;
   return address.port < Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
 }

@@ -56,17 +56,29 @@ function isStreamOfOurs(fd: number, kind: SocketKind): boolean {
   return protocol === IPPROTO_TCP || protocol === IPPROTO_MPTCP;
 }
 
+/** What a bind(2) asks for. */
+export interface WantedAddress {
+  address: SocketAddress;
+  /** Where it means another network than ours. */
+  netns?: string;
+}
+
 /**
  * The address that a waiting bind(2) passes; undefined for families that are none of relisten's business, and for the
  * kernel's choice of a port or name. A relative unix path is made absolute from the caller's root and directory.
  */
-export function wantedAddress({ tid, args }: Notification): SocketAddress | undefined {
+export function wantedAddress({ tid, args }: Notification): WantedAddress | undefined {
   const length = Number(BigInt.asUintN(32, args[2]));
   if (length > SOCKADDR_BYTES) return undefined;
   const address = decodeSockaddr(readMemory(tid, args[1], length));
-  if (address?.family !== 'unix') return address?.port === 0 ? undefined : address;
-  if (address.path.startsWith('\0')) return address;
+  if (!address || (address.family !== 'unix' && address.port === 0)) return undefined;
+  if (address.family !== 'unix' || address.path.startsWith('\0')) return { address, netns: foreignNetwork(tid) };
   const root = readlinkSync(`/proc/${tid}/root`);
   const path = resolve(readlinkSync(`/proc/${tid}/cwd`), address.path);
-  return { family: 'unix', path: root === '/' ? path : `${root}${path}` };
+  return { address: { family: 'unix', path: root === '/' ? path : `${root}${path}` } };
+}
+
+function foreignNetwork(tid: number): string | undefined {
+  const netns = readlinkSync(`/proc/${tid}/ns/net`);
+  return netns === readlinkSync('/proc/self/ns/net') ? undefined : netns;
 }

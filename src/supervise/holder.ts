@@ -22,6 +22,14 @@ export interface HeldListener extends ListenerIdentity {
   path?: UnixPath;
 }
 
+/** What the descriptor alone does not tell. */
+export interface HoldOptions {
+  address?: SocketAddress;
+  netns?: string;
+  name?: string;
+  pinned?: boolean;
+}
+
 /** Every held listener, in the order in which they came. Owns their descriptors. */
 export class Holder {
   readonly #held: HeldListener[] = [];
@@ -35,11 +43,11 @@ export class Holder {
    *
    * @param address as the program meant it; for unix sockets absolute, where the kernel only knows what was passed
    */
-  hold(fd: number, options: { address?: SocketAddress; name?: string; pinned?: boolean } = {}): HeldListener {
+  hold(fd: number, options: HoldOptions = {}): HeldListener {
     const address = options.address ?? localAddress(fd);
     const kind = describeSocket(fd);
     if (!address || !kind) throw new Error(`fd ${fd} is not a socket with an address`);
-    const identity = { address, v6only: kind.v6only };
+    const identity = { address, v6only: kind.v6only, netns: options.netns };
     const listener: HeldListener = {
       ...identity,
       fd,

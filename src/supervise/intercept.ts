@@ -4,7 +4,7 @@ import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { isWaiting, type Notification, receive, replaceFd, respondContinue, respondResult } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
-import { type CallerSocket, duplicateSocket, wantedAddress } from './caller.ts';
+import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 
@@ -49,7 +49,7 @@ export class Interception {
   readonly #generation: number;
   readonly #host: InterceptionHost;
   /** Addresses of sockets that were bound and do not listen yet, by inode. */
-  readonly #bound = new Map<number, SocketAddress>();
+  readonly #bound = new Map<number, WantedAddress>();
   /** Held listeners that this generation got back. */
   readonly #given = new Set<HeldListener>();
   #closed = false;
@@ -103,17 +103,17 @@ export class Interception {
 
   /** @returns the errno to answer (0 for success), or undefined to let the call happen */
   async #bind(notification: Notification): Promise<number | undefined> {
-    const address = wantedAddress(notification);
-    if (!address) return undefined;
+    const wanted = wantedAddress(notification);
+    if (!wanted) return undefined;
     const socket = duplicateSocket(notification);
     if (!socket) return undefined;
     try {
-      if (socket.domain !== address.family || !isWaiting(this.#notifyFd, notification.id)) return undefined;
+      if (socket.domain !== wanted.address.family || !isWaiting(this.#notifyFd, notification.id)) return undefined;
       // A signal interrupted the call after we had answered it, and the program asks again.
       if (this.#host.holder.byInode(socket.inode)) return 0;
-      const held = this.#heldFor({ address, v6only: socket.v6only });
+      const held = this.#heldFor({ ...wanted, v6only: socket.v6only });
       if (held) return this.#giveBack(held, socket, notification);
-      return address.family === 'unix' ? this.#bindUnix(socket, address) : await this.#bindInet(socket, address);
+      return wanted.address.family === 'unix' ? this.#bindUnix(socket, wanted) : await this.#bindInet(socket, wanted);
     } finally {
       close(socket.fd);
     }
@@ -137,28 +137,28 @@ export class Interception {
     return 0;
   }
 
-  async #bindInet(socket: CallerSocket, address: SocketAddress): Promise<number | undefined> {
+  async #bindInet(socket: CallerSocket, wanted: WantedAddress): Promise<number | undefined> {
     const { v6only, pid } = socket;
-    if (isBoundTo(socket.fd, address)) return 0; // interrupted by a signal, as above
+    if (isBoundTo(socket.fd, wanted.address)) return 0; // interrupted by a signal, as above
     try {
-      const done = await this.#host.bind(socket.fd, { address, v6only, pid, given: this.#given });
-      this.#remember(socket.inode, address);
+      const done = await this.#host.bind(socket.fd, { ...wanted, v6only, pid, given: this.#given });
+      this.#remember(socket.inode, wanted);
       return done ? 0 : undefined;
     } catch (error) {
       return errnoOf(codeOf(error) ?? 'EIO');
     }
   }
 
-  #remember(inode: number, address: SocketAddress): void {
-    this.#bound.set(inode, address);
+  #remember(inode: number, wanted: WantedAddress): void {
+    this.#bound.set(inode, wanted);
     // A program that binds its outgoing connections never listens on them.
     const oldest = this.#bound.keys().next().value;
     if (this.#bound.size > MAX_BOUND && oldest !== undefined) this.#bound.delete(oldest);
   }
 
   /** The kernel itself must do it: the path means what it means in the program's root, directory and umask. */
-  #bindUnix(socket: CallerSocket, address: SocketAddress): undefined {
-    this.#remember(socket.inode, address);
+  #bindUnix(socket: CallerSocket, wanted: WantedAddress): undefined {
+    this.#remember(socket.inode, wanted);
     return undefined;
   }
 
@@ -202,12 +202,12 @@ export class Interception {
   /** Keeps a duplicate of a new listener, and tells which one is listened on. */
   #listening(socket: CallerSocket): void {
     const { holder } = this.#host;
-    const address = this.#bound.get(socket.inode);
+    const wanted = this.#bound.get(socket.inode);
     this.#bound.delete(socket.inode);
     let listener = holder.byInode(socket.inode);
     const isNew = listener === undefined;
-    if (!listener && address && (address.family === 'unix' || isBoundTo(socket.fd, address))) {
-      listener = holder.hold(duplicate(socket.fd), { address });
+    if (!listener && wanted && (wanted.address.family === 'unix' || isBoundTo(socket.fd, wanted.address))) {
+      listener = holder.hold(duplicate(socket.fd), wanted);
       this.#keepPath(listener);
     }
     if (listener) {

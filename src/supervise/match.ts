@@ -1,14 +1,16 @@
 import { formatAddress, type SocketAddress } from '../address.ts';
 
-/** What tells listeners apart: family, address, port and, for IPv6, whether it also serves IPv4. */
+/** What tells listeners apart: family, address, port, where it is and, for IPv6, whether it also serves IPv4. */
 export interface ListenerIdentity {
   address: SocketAddress;
   v6only: boolean;
+  /** The network namespace it is in, where that is not ours (network_namespaces(7)). */
+  netns?: string;
 }
 
 /** The same text for the same listener; a SO_REUSEPORT group shares it. */
-export function listenerKey({ address, v6only }: ListenerIdentity): string {
-  return `${address.family} ${formatAddress(address)}${v6only ? ' v6only' : ''}`;
+export function listenerKey({ address, v6only, netns }: ListenerIdentity): string {
+  return `${address.family} ${formatAddress(address)}${v6only ? ' v6only' : ''}${netns ? ` ${netns}` : ''}`;
 }
 
 /** A held listener in a program's reach when it binds the same key again. */

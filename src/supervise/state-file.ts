@@ -11,7 +11,7 @@ export interface SavedState {
   /** Pid and start in clock ticks (proc_pid_stat(5)), which together name a process for good. */
   supervisor: { pid: number; startedAt: number };
   generation: { generation: number; pid: number; startedAt: number };
-  listeners: { inode: number; address: SocketAddress; pinned: boolean; name?: string }[];
+  listeners: { inode: number; address: SocketAddress; netns?: string; pinned: boolean; name?: string }[];
 }
 
 /** The file in which a supervisor writes down what it has, whenever that changes. Its directory is the user's own. */
@@ -31,7 +31,7 @@ export class StateFile {
         pid: generation.pid,
         startedAt: startTicks(generation.pid) ?? 0,
       },
-      listeners: listeners.map(({ inode, address, pinned, name }) => ({ inode, address, pinned, name })),
+      listeners: listeners.map(({ inode, address, netns, pinned, name }) => ({ inode, address, netns, pinned, name })),
     };
     writeFileSync(`${this.#path}.new`, JSON.stringify(state), { mode: 0o600 });
     renameSync(`${this.#path}.new`, this.#path);

@@ -7,6 +7,7 @@ describe('a listener is told apart by', () => {
     ['its family', { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false }],
     ['its host', { address: { family: 'IPv4', host: '127.0.0.1', port: 80 }, v6only: false }],
     ['its port', { address: { family: 'IPv4', host: '0.0.0.0', port: 81 }, v6only: false }],
+    ['its network', { ...any4, netns: 'net:[1]' }],
     ['its kind', { address: { family: 'unix', path: '/80' }, v6only: false }],
   ] as const)('%s', (_, other) => {
     expect(listenerKey(other)).not.toBe(listenerKey(any4));
