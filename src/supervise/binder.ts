@@ -47,7 +47,7 @@ export class Binder {
       await this.#bind(running, fd, wanted.address);
     } catch (error) {
       const colliding = codeOf(error) === 'EADDRINUSE' ? this.#colliding(running, wanted) : [];
-      if (colliding.length === 0) throw this.#explain(running, wanted.address, error);
+      if (colliding.length === 0) throw this.#explain(running, wanted, error);
       await this.#host.yieldTo(running, colliding);
       await this.#bind(running, fd, wanted.address);
     }
@@ -74,11 +74,19 @@ export class Binder {
     return inTheWay.some(held => wanted.given.has(held)) ? [] : inTheWay;
   }
 
-  #explain(running: Running, address: SocketAddress, error: unknown): unknown {
-    const reason = error instanceof Error ? error.message : String(error);
+  #explain(running: Running, wanted: WantedBind, error: unknown): unknown {
+    const address = formatAddress(wanted.address);
+    const own = this.#host.holder.listeners.find(held => held.pinned && overlaps(held, wanted));
+    const isOurs = own !== undefined && codeOf(error) === 'EADDRINUSE';
+    const reason = isOurs
+      ? `Cannot bind ${address}: -p holds ${formatAddress(own.address)}, which covers it`
+      : error instanceof Error
+        ? error.message
+        : String(error);
     running.blocked = reason;
-    const advice = (error as { report?: { advice?: string[] } }).report?.advice ?? [];
-    this.#host.emit({ type: 'blocked', generation: running.number, address: formatAddress(address), reason, advice });
+    const found = (error as { report?: { advice?: string[] } }).report?.advice ?? [];
+    const advice = isOurs ? [`Name the address that the program binds: -p ${address}`] : found;
+    this.#host.emit({ type: 'blocked', generation: running.number, address, reason, advice });
     return error;
   }
 }

@@ -6,7 +6,7 @@ import { isWaiting, type Notification, receive, replaceFd, respondContinue, resp
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { type ListenerIdentity, listenerKey, slotFor } from './match.ts';
+import { type ListenerIdentity, listenerKey, slotFor, standsInFor } from './match.ts';
 
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
@@ -120,7 +120,10 @@ export class Interception {
   }
 
   #heldFor(identity: ListenerIdentity): HeldListener | undefined {
-    const group = this.#host.holder.group(listenerKey(identity));
+    const { holder } = this.#host;
+    const group = holder.group(listenerKey(identity));
+    // Only what the user named before anybody knew what the program binds: anything else is as a program made it.
+    if (group.length === 0) return holder.listeners.find(held => held.pinned && standsInFor(held, identity));
     const slots = group.map(listener => ({
       taken: this.#given.has(listener) && this.#host.isOpenInGeneration(listener),
     }));

@@ -32,3 +32,20 @@ export function slotFor(slots: readonly Slot[]): number | undefined {
   const index = slots.findIndex(slot => !slot.taken);
   return index === -1 ? undefined : index;
 }
+
+/**
+ * Whether a held wildcard of both families stands in for a wildcard of one of them, so that `-p 80` serves a program that
+ * binds `0.0.0.0:80`, or both `0.0.0.0:80` and `[::]:80`: IPv4 clients then show as `::ffff:…`.
+ *
+ * | held             | wanted               | stands in                                     |
+ * |------------------|----------------------|-----------------------------------------------|
+ * | `::` for both    | `0.0.0.0`            | yes                                           |
+ * | `::` for both    | `::`, v6only         | yes                                           |
+ * | `::` for both    | one host             | no: it would be open to more than it asks for |
+ * | any other        | any                  | no                                            |
+ */
+export function standsInFor(held: ListenerIdentity, wanted: ListenerIdentity): boolean {
+  if (held.address.family !== 'IPv6' || held.address.host !== '::' || held.v6only) return false;
+  if (wanted.address.family === 'unix' || wanted.address.port !== held.address.port) return false;
+  return wanted.address.host === '0.0.0.0' || (wanted.address.host === '::' && wanted.v6only);
+}

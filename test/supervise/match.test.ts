@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { listenerKey, slotFor } from '../../src/supervise/match.ts';
+import { listenerKey, slotFor, standsInFor } from '../../src/supervise/match.ts';
 
 describe('a listener is told apart by', () => {
   const any4 = { address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false } as const;
@@ -32,4 +32,17 @@ test.each([
   ['a group whose first worker died', [false, true], 0],
 ])('a bind that meets %s', (_, taken, expected) => {
   expect(slotFor(taken.map(each => ({ taken: each })))).toBe(expected);
+});
+
+test.each([
+  ['0.0.0.0', false, true],
+  ['::', true, true],
+  ['127.0.0.1', false, false],
+  ['::1', false, false],
+])('a wildcard of both families, and a bind of %s (v6only: %s)', (host, v6only, expected) => {
+  const held = { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false } as const;
+  const wanted = { address: { family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: 80 }, v6only } as const;
+  expect(standsInFor(held, wanted)).toBe(expected);
+  expect(standsInFor({ ...held, v6only: true }, wanted)).toBe(false);
+  expect(standsInFor(held, { ...wanted, address: { ...wanted.address, port: 81 } })).toBe(false);
 });
