@@ -1,0 +1,128 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { needs } from '../tools.ts';
+import { FreshClients, httpGet } from './clients.ts';
+import { freePort, Supervised } from './harness.ts';
+import { LISTENS_PY, runListens } from './listens.ts';
+import { serverFolder } from './servers.ts';
+
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+const { test } = needs('linux', 'python3');
+
+/** A server whose later generations do what the script says instead. */
+function fromSecondOn(script: string): string[] {
+  return ['sh', '-c', `[ "$RELISTEN_GENERATION" = 1 ] || { ${script}; }; exec python3 ${LISTENS_PY}`];
+}
+
+for (const [what, script, args, reason, exit] of [
+  ['fails', 'seq 30 >&2; exit 3', [], /exited with 3/, { code: 3, signal: null }],
+  ['ends by itself', 'exit 0', [], /exited with 0/, { code: 0, signal: null }],
+  ['is killed', 'kill -9 $$', [], /was ended by SIGKILL/, { code: null, signal: 'SIGKILL' }],
+  ['never listens', 'exec sleep 60', ['--ready-timeout', '2s'], /Not ready within 2 s: it never listened/, {}],
+  ['cannot be ended', "trap '' TERM; sleep 60", ['--ready-timeout', '2s', '--drain', '300ms'], /Not ready/, {}],
+] as const) {
+  test(`a new generation that ${what} leaves the old one as it was`, async () => {
+    const port = await freePort();
+    await using run = runListens(`127.0.0.1:${port}`, { args: [...args] }, fromSecondOn(script));
+    await run.started();
+    const old = run.ready?.pid;
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    run.kill('SIGHUP');
+    const failed = await run.event('state', ({ state }) => state === 'failed');
+    expect(failed).toMatchObject({ generation: 2, reason: expect.stringMatching(reason) });
+    if ('code' in exit) expect(failed.exit).toEqual(exit);
+    await clients.more(20);
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(run.family(old)).toContain(old);
+    expect(run.ready?.generation).toBe(1);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('a crash is answered at once, a second one after a pause, and clients wait meanwhile', async () => {
+  const port = await freePort();
+  await using run = runListens(`127.0.0.1:${port}`);
+  await run.started();
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  for (const generation of [1, 2]) {
+    await run.event('state', event => event.generation === generation && event.state === 'ready');
+    await clients.more(10);
+    process.kill(run.ready?.pid ?? 0, 'SIGKILL');
+    await run.event('state', event => event.generation === generation && event.state === 'exited');
+  }
+  await run.event('state', event => event.generation === 3 && event.state === 'ready');
+  await clients.more(10);
+  const { refused, timeout, other, reset, eof } = await clients.stop();
+  expect({ refused, timeout, other }).toEqual({ refused: 0, timeout: 0, other: 0 });
+  expect(reset + eof).toBeLessThanOrEqual(2); // those that it was answering
+  expect(run.events.filter(event => event.type === 'backoff')).toMatchObject([
+    { delayMs: 0, failures: 1 },
+    { failures: 2 },
+  ]);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('requests during a restart become one restart that follows it', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const wait = join(made.folder, 'wait');
+  await using run = runListens(`127.0.0.1:${port}`, {}, fromSecondOn(`while [ -e ${wait} ]; do sleep 0.02; done`));
+  await run.started();
+  writeFileSync(wait, '');
+  run.kill('SIGHUP');
+  await run.event('state', ({ generation }) => generation === 2);
+  for (let request = 0; request < 5; request++) {
+    run.kill('SIGHUP');
+    run.kill('SIGUSR2');
+  }
+  rmSync(wait);
+  await run.event('state', ({ generation, state }) => generation === 2 && state === 'exited');
+  expect(run.events.filter(event => event.type === 'state' && event.state === 'starting')).toHaveLength(3);
+  expect(run.ready?.generation).toBe(3);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('the oldest of too many that drain is ended', async () => {
+  const port = await freePort();
+  const args = ['--max-draining', '2', '--stop-signal', 'SIGUSR1'];
+  // A shell that ignores the signal is what its program inherits.
+  const command = ['sh', '-c', `trap '' USR1; exec python3 ${LISTENS_PY}`];
+  await using run = runListens(`127.0.0.1:${port}`, { args: [...args, '--drain', '20s'] }, command);
+  await run.started();
+  for (let generation = 2; generation <= 4; generation++) {
+    run.kill('SIGHUP');
+    await run.event('state', event => event.generation === generation && event.state === 'ready');
+  }
+  await run.event('state', event => event.generation === 1 && event.state === 'exited');
+  expect(run.events).toContainEqual(expect.objectContaining({ type: 'cut', generation: 1 }));
+  expect(run.events.some(event => event.type === 'state' && event.state === 'exited' && event.generation > 1)).toBe(
+    false,
+  );
+  run.look();
+  run.kill('SIGTERM');
+  await run.event('state', event => event.generation === 4 && event.state === 'draining');
+  run.kill('SIGTERM'); // again: at once
+  expect(await run.end()).toMatchObject({ left: [] });
+});
+
+for (const [what, command, code] of [
+  ['does not exist', ['/nonexistent/server'], 127],
+  ['is not executable', [LISTENS_PY], 126],
+  ['fails', ['sh', '-c', 'exit 7'], 7],
+  ['is ended by a signal', ['sh', '-c', 'kill -9 $$'], 137],
+  ['has nothing to do', ['true'], 0],
+] as const) {
+  test(`a command that ${what} ends relisten with ${code}`, async () => {
+    await using run = new Supervised([...command]);
+    expect(await run.end()).toMatchObject({ code, signal: null, left: [] });
+  });
+}
+
+test('relisten that is told to end drains its server, and ends as it did', async () => {
+  const port = await freePort();
+  await using run = runListens(`127.0.0.1:${port}`);
+  await run.started();
+  expect(await run.stop('SIGINT')).toEqual({ code: 0, signal: null, left: [] });
+  expect(existsSync(`/proc/${run.ready?.pid}`)).toBe(false);
+});

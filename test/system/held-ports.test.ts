@@ -1,0 +1,105 @@
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { needs } from '../tools.ts';
+import { ask, FreshClients, httpGet, queueClients } from './clients.ts';
+import { freePort, NOBODY, Supervised } from './harness.ts';
+import { LISTENS_PY, runListens, whoAnswered } from './listens.ts';
+import { serverFolder } from './servers.ts';
+
+const ACTIVATED = ['python3', fileURLToPath(new URL('../fixtures/servers/activated.py', import.meta.url))];
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+
+const { test } = needs('linux', 'python3');
+
+test('clients queue on a port that -p names before anything was started', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const go = join(made.folder, 'go');
+  const script = `until [ -e ${go} ]; do sleep 0.02; done; exec python3 ${LISTENS_PY}`;
+  await using run = runListens(`127.0.0.1:${port}`, { args: ['-p', `127.0.0.1:${port}`] }, ['sh', '-c', script]);
+  await run.event('held');
+  const { outcome } = await queueClients({ port, host: '127.0.0.1' }, httpGet, 30);
+  expect(run.ready).toBeUndefined();
+  writeFileSync(go, '');
+  expect(await outcome).toMatchObject({ ok: 30, details: [] });
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+needs('linux', 'python3', 'root').test(
+  'a privileged port is opened for a server that runs as somebody else',
+  async () => {
+    // Loopback is a whole network: nobody else is at this address.
+    const host = `127.${(process.pid >> 8) & 255}.${process.pid & 255}.9`;
+    const args = ['-p', `${host}:81`, '--user', String(NOBODY)];
+    await using run = runListens(`${host}:81`, { args });
+    await run.started();
+    await run.restart();
+    const { pid, generation } = whoAnswered((await ask({ port: 81, host }, httpGet)).answer);
+    expect(generation).toBe(2);
+    expect(statSync(`/proc/${pid}`).uid).toBe(NOBODY);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  },
+);
+
+needs('linux', 'python3', 'root').test(
+  'without -p, a server that runs as somebody else may not bind a privileged port',
+  async () => {
+    const host = `127.${(process.pid >> 8) & 255}.${process.pid & 255}.8`;
+    await using run = runListens(`${host}:81`, { args: ['--user', String(NOBODY)] });
+    expect(await run.end()).toMatchObject({ code: 1, left: [] });
+    expect(run.lines.some(line => line.includes('Permission denied'))).toBe(true);
+  },
+);
+
+for (const [protocol, intercept, names] of [
+  ['systemd', true, ['web', 'admin']],
+  ['systemd', false, ['web', 'admin']],
+  ['server-starter', true, undefined],
+] as const) {
+  const how = intercept ? '' : ', without interception';
+  test(`listeners are passed as ${protocol} does it${how}, and nobody is lost in restarts`, async () => {
+    const [web, admin] = [await freePort(), await freePort()];
+    const ports = ['-p', `web=127.0.0.1:${web}`, '-p', `admin=127.0.0.1:${admin}`];
+    const args = [...ports, '--protocol', protocol, ...(intercept ? [] : ['--no-intercept'])];
+    await using run = new Supervised(ACTIVATED, { args });
+    await run.started();
+    const clients = new FreshClients({ port: web, host: '127.0.0.1' }, httpGet);
+    for (let restart = 0; restart < 3; restart++) {
+      await run.restart();
+      await clients.more(20);
+    }
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    const expected = names ?? [`127.0.0.1:${web}`, `127.0.0.1:${admin}`];
+    for (const [index, port] of [web, admin].entries()) {
+      const { answer } = await ask({ port, host: '127.0.0.1' }, httpGet);
+      expect(answer).toMatch(new RegExp(`\\n4 \\d+ ${expected[index]}\\n$`));
+    }
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+for (const listens of ['0.0.0.0:PORT', '0.0.0.0:PORT [::]:PORT', '[::]:PORT']) {
+  test(`a port without a host serves a program that listens on ${listens}`, async () => {
+    const port = await freePort();
+    const args = ['-p', String(port)];
+    await using run = runListens(listens.replaceAll('PORT', String(port)), { args, env: { V6ONLY: '1' } });
+    await run.started();
+    await run.restart();
+    for (const host of ['127.0.0.1', '::1']) expect(await ask({ port, host }, httpGet)).toMatchObject({ fate: 'ok' });
+    expect(run.events.filter(({ type }) => type === 'listening' || type === 'blocked')).toEqual([]);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('a program that binds one host is not opened to all by a port without one', async () => {
+  const port = await freePort();
+  await using run = runListens(`127.0.0.1:${port}`, { args: ['-p', String(port)] });
+  expect(await run.end()).toMatchObject({ code: 1, left: [] });
+  const blocked = run.events.find(event => event.type === 'blocked');
+  expect(blocked).toMatchObject({
+    reason: `Cannot bind 127.0.0.1:${port}: -p holds [::]:${port}, which covers it`,
+    advice: [`Name the address that the program binds: -p 127.0.0.1:${port}`],
+  });
+});

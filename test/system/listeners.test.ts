@@ -1,0 +1,137 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
+import { needs } from '../tools.ts';
+import { ask, FreshClients, httpGet } from './clients.ts';
+import { freePort, Supervised } from './harness.ts';
+import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
+import { serverFolder } from './servers.ts';
+
+const { test } = needs('linux', 'python3');
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+
+/** Inodes of the listeners at a port, in order: a listener that was bound anew has another one. */
+function listenersAt(port: number): number[] {
+  const found = dumpTcp({ localPort: port }).filter(({ state }) => state === 'LISTEN');
+  return found.map(({ inode }) => inode).sort((a, b) => a - b);
+}
+
+test('workers that each open a SO_REUSEPORT listener get theirs back, and nobody is lost', async () => {
+  const port = await freePort();
+  await using run = runListens(`+127.0.0.1:${port}`, { env: { WORKERS: '4', READY: '1' } });
+  await run.started();
+  await run.until(() => listenersAt(port).length === 4);
+  const before = listenersAt(port);
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  for (let restart = 0; restart < 3; restart++) {
+    await run.restart();
+    await clients.more(20);
+  }
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(listenersAt(port)).toEqual(before);
+  expect(run.events.filter(({ type }) => type === 'listening')).toHaveLength(4);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a worker that dies and binds again gets its listener back, with who waits there', async () => {
+  const port = await freePort();
+  await using run = runListens(`+127.0.0.1:${port}`, { env: { WORKERS: '2', READY: '1' } });
+  await run.started();
+  await run.until(() => run.lines.filter(line => line === 'serving').length === 2);
+  const before = listenersAt(port);
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await clients.more(20);
+  const [, worker = 0] = run.family(run.ready?.pid);
+  process.kill(worker, 'SIGKILL');
+  await run.until(() => run.lines.filter(line => line === 'serving').length === 3);
+  await clients.more(40);
+  const { refused, timeout, reset, eof } = await clients.stop();
+  expect({ refused, timeout }).toEqual({ refused: 0, timeout: 0 });
+  expect(reset + eof).toBeLessThanOrEqual(1); // the one that the worker was answering
+  expect(listenersAt(port)).toEqual(before);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('an address that overlaps the old one makes a restart stop-first, and it says so', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const envFile = join(made.folder, 'env');
+  writeFileSync(envFile, `LISTENS=0.0.0.0:${port}\n`);
+  await using run = new Supervised(LISTENS, { args: ['--env-file', envFile] });
+  await run.started();
+  writeFileSync(envFile, `LISTENS=[::]:${port}\n`);
+  await run.restart();
+  await run.event('notice', ({ text }) => text.includes(`overlaps 0.0.0.0:${port}`) && text.includes('stop-first'));
+  for (const host of ['127.0.0.1', '::1']) {
+    const { answer } = await ask({ port, host }, httpGet);
+    expect(whoAnswered(answer).generation).toBe(2);
+  }
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a listener that the new generation no longer opens is let go once the old one is gone', async () => {
+  using made = serverFolder();
+  const [kept, dropped] = [await freePort(), await freePort()];
+  const envFile = join(made.folder, 'env');
+  writeFileSync(envFile, `LISTENS="127.0.0.1:${kept} 127.0.0.1:${dropped}"\n`);
+  await using run = new Supervised(LISTENS, { args: ['--env-file', envFile] });
+  await run.started();
+  writeFileSync(envFile, `LISTENS=127.0.0.1:${kept}\n`);
+  await run.restart();
+  await run.event('released', ({ address }) => address === `127.0.0.1:${dropped}`);
+  expect(await ask({ port: dropped, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'refused' });
+  expect(await ask({ port: kept, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
+  expect(run.events.filter(({ type }) => type === 'released')).toHaveLength(1);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('UDP sockets and ports that the kernel chooses are none of its business', async () => {
+  await using run = runListens('127.0.0.1:0 udp:127.0.0.1:0');
+  await run.started();
+  await run.restart();
+  expect(run.events.filter(({ type }) => type === 'listening')).toEqual([]);
+  const ports = run.lines.filter(line => line.startsWith('bound ')).map(line => Number(line.slice(6)));
+  const [first = 0, , second = 0] = ports;
+  expect(second).not.toBe(first);
+  expect(await ask({ port: second, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a program that binds its own address twice gets EADDRINUSE, and its listener stays held', async () => {
+  const port = await freePort();
+  await using run = runListens(`!127.0.0.1:${port}`);
+  await run.started();
+  const before = listenersAt(port);
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await run.restart();
+  await clients.more(20);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(run.lines.some(line => /^twice .*Address already in use/.test(line))).toBe(true);
+  expect(listenersAt(port)).toEqual(before);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a server below a shell and in a session of its own keeps its listener, and is stopped', async () => {
+  const port = await freePort();
+  const script = `setsid python3 ${LISTENS_PY} & setsid sleep 300 & wait`;
+  await using run = runListens(`127.0.0.1:${port}`, {}, ['sh', '-c', script]);
+  await run.started();
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await run.restart();
+  await clients.more(20);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a process that left its parent and its session is found, and ended with its generation', async () => {
+  const port = await freePort();
+  const script = `(setsid sh -c 'echo $$ >&2; exec sleep 300' &); exec python3 ${LISTENS_PY}`;
+  await using run = runListens(`127.0.0.1:${port}`, { args: ['--drain', '1s'] }, ['sh', '-c', script]);
+  await run.started();
+  const daemon = Number(await run.line(/^\d+$/));
+  await run.restart();
+  expect(run.events).toContainEqual(expect.objectContaining({ type: 'cut', generation: 1, processes: 1 }));
+  expect(() => readFileSync(`/proc/${daemon}/stat`)).toThrow('ENOENT');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});

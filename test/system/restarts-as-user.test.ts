@@ -1,0 +1,5 @@
+import { NOBODY } from './harness.ts';
+import { testRestarts } from './restarts.ts';
+import { SERVERS } from './servers.ts';
+
+for (const server of SERVERS) testRestarts(server, 'an ordinary user', { uid: NOBODY });
