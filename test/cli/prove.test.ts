@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseClass } from '../../src/cli/commands/prove-options.ts';
+import { parseClass } from '../../src/cli/prove-options.ts';
 import type { Proof } from '../../src/prove/proof.ts';
 import { RELISTEN, relisten } from '../fixtures/relisten.ts';
 
@@ -99,6 +100,72 @@ describe('relisten prove --url --restart', () => {
     expect((JSON.parse(stdout) as Proof).verdict.ok).toBe(false);
   });
 });
+
+describe('relisten prove -- <command>', () => {
+  // The hook is the drain's matter; here the listener that is held is what counts.
+  const OURS = ['--warm-up', '500ms', '--pause', '400ms', '--load', 'keep-alive-heavy', '--rate', '0.2', '--json'];
+  const APP = `
+    const server = require('node:http').createServer((request, response) => {
+      request.resume().on('end', () => response.setHeader('x-generation', process.env.RELISTEN_GENERATION).end('hello'));
+    });
+    server.listen(Number(process.argv[1]), '127.0.0.1');
+  `;
+  const app = async () => [process.execPath, '-e', APP, String(await freePort())];
+
+  test('finds where it listens, restarts it, and tells what each generation did', async () => {
+    const { code, stdout } = await relisten([
+      'prove',
+      ...OURS,
+      '--restarts',
+      '2',
+      '--allow',
+      '1000',
+      '--',
+      ...(await app()),
+    ]);
+    const proof = JSON.parse(stdout) as Proof;
+    expect(proof.verdict).toMatchObject({ ok: true });
+    expect(proof.restarts).toMatchObject([
+      { ok: true, generation: '2' },
+      { ok: true, generation: '3' },
+    ]);
+    expect(proof.load.generations.map(one => one.generation)).toEqual(['1', '2', '3']);
+    expect(proof.load.failures.refused).toBeUndefined();
+    const states = proof.events.filter(event => event.generation === '2').map(({ state }) => state);
+    expect(states).toEqual(['starting', 'ready', 'draining', 'exited']);
+    expect(proof.events[0]?.at).toBeLessThan(0);
+    expect(code).toBe(0);
+  });
+
+  test('--kill kills it, and it comes again: nobody is refused', async () => {
+    const killed = ['prove', ...OURS, '--kill', '--restarts', '2', '--allow', '1000', '--', ...(await app())];
+    const proof = JSON.parse((await relisten(killed)).stdout) as Proof;
+    expect(proof.restarts.map(({ ok }) => ok)).toEqual([true, true]);
+    expect(proof.load.failures.refused).toBeUndefined();
+    const states = proof.events.filter(event => event.generation === '1').map(({ state }) => state);
+    expect(states).toEqual(['starting', 'ready', 'exited']);
+  });
+
+  test.each([
+    ['does not exist', ['no-such-command'], 127, /Cannot prove no-such-command/],
+    ['ends at once', [process.execPath, '-e', 'throw new Error("no luck")'], 1, /no luck/],
+    ['never listens where anybody could tell', [process.execPath, '-e', 'console.log(1)'], 1, /relisten run ended/],
+  ])('a command that %s is an error that says so', async (_what, command, code, message) => {
+    const outcome = await relisten(['prove', ...OURS, '--', ...command]);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.code).toBe(code);
+  });
+});
+
+/** A port that was free a moment ago; the kernel gives it out again only after all others. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
 
 describe('relisten prove refuses', () => {
   test.each([

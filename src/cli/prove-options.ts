@@ -1,7 +1,7 @@
-import { invalidArgument } from '../../errors.ts';
-import type { ClassOptions } from '../../prove/classes.ts';
-import { namedLoad } from '../../prove/loads.ts';
-import type { ClientKind } from '../../prove/result.ts';
+import { invalidArgument } from '../errors.ts';
+import type { ClassOptions } from '../prove/classes.ts';
+import { namedLoad } from '../prove/loads.ts';
+import type { ClientKind } from '../prove/result.ts';
 
 /** The options of `relisten prove`, as commander hands them over. */
 export interface ProveFlags {
