@@ -16,7 +16,7 @@ import { dumpTcp } from '../dist/kernel/sock-diag.js';
 import { accept, bind, connect, listen as listenOn, localAddress, setOption, socket } from '../dist/kernel/socket.js';
 import { goal, quantile } from './goal.js';
 
-const SERVERS = 40;
+const SERVERS = 12;
 const ROUNDS = 50;
 const SELF = fileURLToPath(import.meta.url);
 const HOST = '127.0.0.1';
@@ -69,7 +69,7 @@ async function afterTimeWait() {
   for (let index = 0; index < SERVERS; index++) {
     ports.push(leaveTimeWait());
     // The timers of one moment run out in one moment.
-    await sleep(97);
+    await sleep(331);
   }
   const watcher = spawn(process.execPath, [SELF, 'watch', ...ports.map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
