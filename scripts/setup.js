@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** What the system tests run, and the Debian package that has it. */
-const PROGRAMS = {
+export const PROGRAMS = {
   python3: 'python3',
   busybox: 'busybox-static',
   gunicorn: 'gunicorn',
@@ -24,6 +24,9 @@ const PROGRAMS = {
   lsof: 'lsof',
   ps: 'procps',
   unshare: 'util-linux',
+  setpriv: 'util-linux',
+  prlimit: 'util-linux',
+  script: 'bsdutils',
   '/lib/systemd/systemd': 'systemd',
   'dbus-daemon': 'dbus-daemon',
   chromium: 'chromium',
@@ -78,9 +81,8 @@ function installModules() {
 
 /** @param {Record<string, string>} programs */
 function missingPackages(programs) {
-  return Object.entries(programs)
-    .filter(([program]) => !isInstalled(program))
-    .map(([, packageName]) => packageName);
+  const missing = Object.entries(programs).filter(([program]) => !isInstalled(program));
+  return [...new Set(missing.map(([, packageName]) => packageName))];
 }
 
 /** @param {string} program */

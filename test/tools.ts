@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 /** What a machine may lack beside programs; each answers whether it is here. */
-const CONDITIONS = {
+export const CONDITIONS = {
   linux: () => process.platform === 'linux',
   root: () => process.getuid?.() === 0,
   /** A network namespace of one's own, as root or in a user namespace. */
