@@ -35,6 +35,8 @@ export class Channel {
   readonly #events: ChannelEvents;
   readonly #outgoing: Queued[] = [];
   #pause: NodeJS.Timeout | undefined;
+  /** Whether it is watched for room at the other side; undefined before it is watched at all. */
+  #blocked: boolean | undefined;
   #closed = false;
 
   constructor(fd: number, poller: Poller, events: ChannelEvents) {
@@ -70,6 +72,8 @@ export class Channel {
 
   #watch(): void {
     const blocked = this.#outgoing.length > 0 && !this.#pause;
+    if (blocked === this.#blocked) return;
+    this.#blocked = blocked;
     this.#poller.add(this.#fd, blocked ? POLLIN | POLLOUT : POLLIN, revents => {
       if (revents & POLLOUT) this.#flush();
       if (!this.#closed && revents & ~POLLOUT) this.#receive();
@@ -78,7 +82,6 @@ export class Channel {
 
   #flush(): void {
     this.#pause = undefined;
-    const waited = this.#outgoing.length > 1;
     let next = this.#outgoing[0];
     while (next && !this.#closed) {
       const fate = this.#attempt(next.make);
@@ -87,7 +90,7 @@ export class Channel {
       next.onFate(fate);
       next = this.#outgoing[0];
     }
-    if (!this.#closed && (waited || next)) this.#watch();
+    if (!this.#closed) this.#watch();
   }
 
   /** Undefined: try again later. */

@@ -9,7 +9,7 @@ import { Channel } from './channel.ts';
 import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
 import { mayReceive, type Ready, receiverPaths, watchDirectory } from './rendezvous.ts';
 import { requestsOn } from './requests.ts';
-import { isHandedOff, type RawHandoff } from './state.ts';
+import { isHandedOff, rawHandoffOf } from './state.ts';
 import { warnOnce } from './warn.ts';
 
 /** Passes connections to the processes of the generation that is ready. */
@@ -28,8 +28,6 @@ export interface Giver {
 export interface GiveOptions {
   /** How long to wait for the first receiver, in milliseconds. @default 1_000 */
   waitMs?: number;
-  /** What raw TCP servers do to take part. */
-  raw?: ReadonlyMap<Server, RawHandoff>;
 }
 
 /** Batches on their way to one receiver. The queue of a unix socket holds 10 messages (net.unix.max_dgram_qlen). */
@@ -61,7 +59,7 @@ export async function openGiver(
   ready: Ready,
   options: GiveOptions = {},
 ): Promise<Giver | undefined> {
-  const giver = new ConnectionGiver(directory, ready, options.raw ?? new Map());
+  const giver = new ConnectionGiver(directory, ready);
   if (await giver.ready(options.waitMs ?? 1_000)) return giver;
   await giver.close();
   return undefined;
@@ -70,7 +68,6 @@ export async function openGiver(
 class ConnectionGiver implements Giver {
   readonly #directory: string;
   readonly #ready: Ready;
-  readonly #raw: ReadonlyMap<Server, RawHandoff>;
   readonly #poller = new Poller();
   readonly #receivers = new Map<string, Receiver>();
   readonly #unwatch: () => void;
@@ -78,10 +75,9 @@ class ConnectionGiver implements Giver {
   #scheduled = false;
   #onHello: () => void = () => undefined;
 
-  constructor(directory: string, ready: Ready, raw: ReadonlyMap<Server, RawHandoff>) {
+  constructor(directory: string, ready: Ready) {
     this.#directory = directory;
     this.#ready = ready;
-    this.#raw = raw;
     this.#unwatch = watchDirectory(directory, () => this.#look());
     this.#look();
   }
@@ -103,8 +99,7 @@ class ConnectionGiver implements Giver {
   ): boolean | Promise<boolean> {
     const frozen = freeze(socket);
     if (!frozen) return false;
-    const given =
-      protocol === 'http1' ? describeHttp(socket, server) : describeRaw(socket, server, this.#raw.get(server));
+    const given = protocol === 'http1' ? describeHttp(socket, server) : describeRaw(socket, server);
     if (!given) {
       frozen.thaw();
       return false;
@@ -270,8 +265,9 @@ function describeHttp(socket: Socket, server: Server): GivenConnection | undefin
   return given;
 }
 
-function describeRaw(socket: Socket, server: Server, raw: RawHandoff | undefined): GivenConnection | undefined {
+function describeRaw(socket: Socket, server: Server): GivenConnection | undefined {
   const to = addressOf(server);
+  const raw = rawHandoffOf(server);
   if (!raw || to === undefined || hasHalfCharacter(socket)) return undefined;
   const state = raw.save(socket);
   if (state === undefined || !(state instanceof Uint8Array)) return undefined;

@@ -12,20 +12,19 @@ import { addressOf } from './give.ts';
 import { type GivenConnection, type Listener, type Message, matchListener } from './protocol.ts';
 import { receiverPath, removePath } from './rendezvous.ts';
 import { addRequests } from './requests.ts';
-import { type RawHandoff, setHandedOff } from './state.ts';
+import { rawHandoffOf, setHandedOff } from './state.ts';
 import { warnOnce } from './warn.ts';
 
 /** Receives connections of older generations for the servers of this process. */
 export interface Taker {
   /** From now on a server that is listening gets those that are its own. */
-  add(server: Server, raw?: RawHandoff): void;
+  add(server: Server): void;
   /** Takes no more; what was not answered stays with its giver. */
   close(): Promise<void>;
 }
 
 interface Place extends Listener {
   server: Server;
-  raw: RawHandoff | undefined;
 }
 
 type Judged = { given: GivenConnection; fd: number; place: Place };
@@ -61,13 +60,13 @@ class ConnectionTaker implements Taker {
     this.#stopAccepting = acceptFrom(listener, fd => this.#onGiver(fd));
   }
 
-  add(server: Server, raw?: RawHandoff): void {
+  add(server: Server): void {
     const text = addressOf(server);
     if (text === undefined) return;
     const protocol = 'maxRequestsPerSocket' in server ? 'http1' : 'tcp';
     const address = parseAddress(text);
     const local = 'path' in address ? address : { host: address.host ?? '::', port: address.port };
-    this.#places.push({ text, address: local, protocol, server, raw });
+    this.#places.push({ text, address: local, protocol, server });
     server.once('close', () => {
       const at = this.#places.findIndex(place => place.server === server);
       if (at !== -1) this.#places.splice(at, 1);
@@ -146,7 +145,7 @@ class ConnectionTaker implements Taker {
         this.#places.filter(({ server }) => server.listening),
       );
       if (!place) return `nobody listens there for ${given.protocol}`;
-      if (given.protocol === 'tcp' && !place.raw) return 'its server has no handoff option';
+      if (given.protocol === 'tcp' && !rawHandoffOf(place.server)) return 'its server has no handoff option';
       const planned = accepted.filter(one => one.place === place).length;
       return canInject(place.server, planned) ? place : 'its server takes no more';
     } catch (error) {
@@ -154,13 +153,13 @@ class ConnectionTaker implements Taker {
     }
   }
 
-  #take({ given, fd, place: { server, raw } }: Judged): void {
+  #take({ given, fd, place: { server } }: Judged): void {
     try {
       const socket = inject(server, fd, injected => {
         setHandedOff(injected);
         if (given.unread) injected.unshift(given.unread);
       });
-      if (given.protocol === 'tcp') raw?.restore(socket, given.state ?? Buffer.alloc(0));
+      if (given.protocol === 'tcp') rawHandoffOf(server)?.restore(socket, given.state ?? Buffer.alloc(0));
       else continueHttp(socket, server, given);
     } catch (error) {
       warnOnce(`Lost a connection of ${given.to}: ${String(error)}`);

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { addressOf, type Giver, openGiver } from '../../src/handoff/give.ts';
 import { readReady } from '../../src/handoff/rendezvous.ts';
 import { countRequests } from '../../src/handoff/requests.ts';
-import { isHandedOff, type RawHandoff } from '../../src/handoff/state.ts';
+import { handOff, isHandedOff } from '../../src/handoff/state.ts';
 import { openTaker, type Taker } from '../../src/handoff/take.ts';
 import { processIds } from '../../src/kernel/process.ts';
 
@@ -17,7 +17,6 @@ let taker: Taker;
 let giver: Giver;
 const servers: net.Server[] = [];
 const clients: net.Socket[] = [];
-const raw = new Map<net.Server, RawHandoff>();
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'handoff-'));
@@ -27,7 +26,6 @@ afterEach(async () => {
   await giver?.close();
   await taker?.close();
   for (const client of clients.splice(0)) client.destroy();
-  raw.clear();
   for (const server of servers.splice(0)) {
     if ('closeAllConnections' in server) (server as http.Server).closeAllConnections();
     server.close();
@@ -42,7 +40,7 @@ async function open(): Promise<void> {
   writeFileSync(join(directory, 'ready.json'), JSON.stringify({ generation: 2, pid: process.pid, session }));
   const ready = readReady(directory);
   if (!ready) throw new Error('ready.json cannot be read');
-  const opened = await openGiver(directory, ready, { raw });
+  const opened = await openGiver(directory, ready);
   if (!opened) throw new Error('nobody receives');
   giver = opened;
 }
@@ -62,7 +60,7 @@ async function successorOf<S extends net.Server>(old: net.Server, server: S): Pr
   const port = portOf(old);
   net.Server.prototype.close.call(old);
   await listening(server, port);
-  taker.add(server, raw.get(server));
+  taker.add(server);
   return server;
 }
 
@@ -253,7 +251,7 @@ describe('a raw TCP connection', () => {
         }
       });
     });
-    raw.set(server, {
+    handOff(server, {
       save: socket => Buffer.of(counts.get(socket) ?? 0),
       restore: (socket, state) => counts.set(socket, state[0] ?? 0),
     });
@@ -281,7 +279,7 @@ describe('a raw TCP connection', () => {
     await open();
     let seen = '';
     const old = await listening(net.createServer());
-    raw.set(old, { save: () => Buffer.from('state'), restore: () => undefined });
+    handOff(old, { save: () => Buffer.from('state'), restore: () => undefined });
     const { client, served } = await connect(old);
     const arrived = once(served, 'readable');
     client.write('first ');
@@ -295,7 +293,7 @@ describe('a raw TCP connection', () => {
       socket.on('end', () => socket.end());
     });
     const restored: string[] = [];
-    raw.set(next, { save: () => undefined, restore: (_, state) => restored.push(state.toString()) });
+    handOff(next, { save: () => undefined, restore: (_, state) => restored.push(state.toString()) });
     await successorOf(old, next);
     expect(served.readableLength).toBe(6);
     expect(await handOver(served, old, 'tcp')).toBe(true);
@@ -310,16 +308,16 @@ describe('a raw TCP connection', () => {
     const old = await listening(net.createServer());
     const { served, client } = await connect(old);
     expect(await handOver(served, old, 'tcp')).toBe(false);
-    raw.set(old, { save: () => undefined, restore: () => undefined });
+    handOff(old, { save: () => undefined, restore: () => undefined });
     expect(await handOver(served, old, 'tcp')).toBe(false);
-    raw.set(old, { save: () => Buffer.from('x'), restore: () => undefined });
+    handOff(old, { save: () => Buffer.from('x'), restore: () => undefined });
     await successorOf(old, net.createServer());
     const arrived = once(served, 'readable');
     client.write('kept');
     await arrived;
     expect(await handOver(served, old, 'tcp')).toBe(false);
     expect(String(served.read())).toBe('kept');
-    raw.set(old, { save: () => Buffer.alloc(200_000), restore: () => undefined });
+    handOff(old, { save: () => Buffer.alloc(200_000), restore: () => undefined });
     expect(await handOver(served, old, 'tcp')).toBe(false);
   });
 });

@@ -1,0 +1,52 @@
+/*
+ * What NODE_OPTIONS loads into every Node process below `relisten run`. Most of them never listen (npm, build tools), so
+ * this does next to nothing: no import, no patch, three subscriptions. The rest is loaded when a server has begun to
+ * listen, in this process or below it.
+ */
+
+type Listening = typeof import('./listening.ts');
+
+const { RELISTEN_DIR, RELISTEN_GENERATION } = process.env;
+
+if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
+  subscribe();
+  // Adopting by fd is for where relisten cannot do it in the kernel.
+  if (process.env.LISTEN_FDS !== undefined && process.env.RELISTEN_INTERCEPT === '0') require('./adopt.cjs');
+}
+
+function subscribe(): void {
+  const { subscribe } = process.getBuiltinModule('diagnostics_channel');
+  // Published in the tick in which listen(2) succeeds (tracing:net.server.listen, since Node 20.13).
+  subscribe('tracing:net.server.listen:asyncEnd', message => {
+    const { server } = message as { server: import('node:net').Server };
+    // The cluster module takes the handle away from the server in the next tick.
+    const handle: unknown = Reflect.get(server, '_handle');
+    begin(listening => listening.onListening(server, handle));
+  });
+  // A cluster worker that listens says so to this process, which has to outlive it (cluster.ts).
+  subscribe('child_process', message => {
+    const { process: child } = message as { process: import('node:child_process').ChildProcess };
+    child.on('internalMessage', (sent: { cmd?: unknown }) => {
+      if (sent.cmd === 'NODE_RELISTEN') begin(listening => listening.onWorker(child));
+    });
+  });
+  // A worker thread that listens gets no signals: this thread has to tell it (threads.ts).
+  process.once('worker', () => {
+    const channel = new BroadcastChannel('relisten') as unknown as import('node:worker_threads').BroadcastChannel;
+    channel.unref();
+    channel.onmessage = event => {
+      const { type, thread } = (event as { data: { type: string; thread: number } }).data;
+      if (type === 'listening') begin(listening => listening.onThread(thread));
+    };
+  });
+}
+
+let loading: Promise<Listening> | undefined;
+
+function begin(act: (listening: Listening) => void): void {
+  // After what is going on now: the server's own 'listening' listeners, and the first connections.
+  loading ??= new Promise(resolve => setImmediate(resolve)).then(() => import('./listening.ts'));
+  loading.then(act).catch((error: unknown) => {
+    process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
+  });
+}

@@ -1,0 +1,100 @@
+import type { Server } from 'node:net';
+import { drain } from '../drain/drain.ts';
+import type { DrainOptions } from '../drain/options.ts';
+import type { Draining } from '../drain/report.ts';
+import { addressOf, type Giver, openGiver } from '../handoff/give.ts';
+import { type Ready, readReady } from '../handoff/rendezvous.ts';
+import { countRequests } from '../handoff/requests.ts';
+import { openTaker, type Taker } from '../handoff/take.ts';
+import { warnOnce } from '../handoff/warn.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** How long to wait for a process of the ready generation to receive, in milliseconds. */
+const RECEIVER_WAIT_MS = 1_000;
+
+/**
+ * The servers of a thread from their first listen to the end of their drain: they receive what the older generation
+ * hands off, and hand off to the next what is idle when they are stopped.
+ */
+export class Lifetime {
+  readonly #around: Surroundings | undefined;
+  readonly #servers = new Set<Server>();
+  #taker: Taker | undefined;
+  #draining: Draining | undefined;
+
+  /** @param around undefined where nobody is to hand anything to, or to receive from */
+  constructor(around: Surroundings | undefined) {
+    this.#around = around;
+  }
+
+  get servers(): ReadonlySet<Server> {
+    return this.#servers;
+  }
+
+  /** From now on the server receives, and takes part in the drain. */
+  add(server: Server): void {
+    if (this.#servers.has(server)) return;
+    this.#servers.add(server);
+    server.once('close', () => this.#servers.delete(server));
+    // Later it may have no address any more.
+    addressOf(server);
+    countRequests(server);
+    if (!this.#around || this.#draining) return;
+    try {
+      this.#taker ??= openTaker(this.#around.directory, this.#around.generation);
+      this.#taker.add(server);
+    } catch (error) {
+      warnOnce(`Connections of the older generation are closed instead of received: ${explain(error)}`);
+    }
+  }
+
+  /** Drains all servers, and hands off what is idle if another generation is ready; a second call returns the same. */
+  stop(options: DrainOptions): Draining {
+    if (this.#draining) return this.#draining;
+    const ready = this.#successor();
+    let giver: Giver | undefined;
+    const draining = drain([...this.#servers], {
+      ...options,
+      onNotReady: async () => {
+        await options.onNotReady?.();
+        giver = ready && (await this.#openGiver(ready));
+      },
+      ...(ready && { handOff: (socket, about) => giver?.handOff(socket, about) ?? false }),
+    });
+    const closed = draining.finally(async () => {
+      await giver?.close();
+      await this.close();
+    });
+    this.#draining = Object.assign(closed, { events: draining.events });
+    return this.#draining;
+  }
+
+  /** Receives no more. */
+  async close(): Promise<void> {
+    await this.#taker?.close();
+    this.#taker = undefined;
+  }
+
+  /** A generation that is ready and is not ours. */
+  #successor(): Ready | undefined {
+    const ready = this.#around && readReady(this.#around.directory);
+    return ready && ready.generation > (this.#around?.generation ?? 0) ? ready : undefined;
+  }
+
+  async #openGiver(ready: Ready): Promise<Giver | undefined> {
+    try {
+      return this.#around && (await openGiver(this.#around.directory, ready, { waitMs: RECEIVER_WAIT_MS }));
+    } catch (error) {
+      warnOnce(`Idle connections are drained instead of handed off: ${explain(error)}`);
+      return undefined;
+    }
+  }
+}
+
+function explain(error: unknown): string {
+  const { permission } = process as { permission?: { has(scope: string): boolean } };
+  const allowed = permission === undefined || permission.has('addon');
+  return allowed
+    ? String(error)
+    : `Node's permission model forbids native addons here (--allow-addons): ${String(error)}`;
+}

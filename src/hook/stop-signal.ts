@@ -1,0 +1,37 @@
+import { holdExit } from './exit.ts';
+
+/**
+ * Runs `stop` at the first stop signal, before the program's own listeners, and holds the program's exit back until it is
+ * over.
+ *
+ * | the program                              | when stop is over                                          |
+ * |------------------------------------------|------------------------------------------------------------|
+ * | has no listener                          | the signal ends it, as it would have                       |
+ * | has one, which calls process.exit()      | it exits, with that code                                   |
+ * | has one, which does not                  | goes on until it ends by itself                            |
+ * | took its listener away, and raises again | the signal ends it                                         |
+ */
+export function onStopSignal(signal: NodeJS.Signals, stop: () => Promise<unknown>): void {
+  let stopping = false;
+  let unhandled = false;
+  const listener = () => {
+    if (process.listenerCount(signal) - 1 <= signalExitListeners()) unhandled = true;
+    if (stopping) return;
+    stopping = true;
+    const exit = holdExit();
+    stop().finally(() => {
+      process.off(signal, listener);
+      exit.release();
+      if (unhandled) process.kill(process.pid, signal);
+    });
+  };
+  // First of all, so that what the program's own listeners do to its servers finds them shielded.
+  process.prependListener(signal, listener);
+}
+
+/** The package signal-exit (3 and 4) listens too, and raises the signal again if nobody else does. */
+function signalExitListeners(): number {
+  const emitter: unknown =
+    Reflect.get(process, '__signal_exit_emitter__') ?? Reflect.get(globalThis, Symbol.for('signal-exit emitter'));
+  return typeof emitter === 'object' && emitter !== null ? Number(Reflect.get(emitter, 'count')) || 0 : 0;
+}

@@ -1,0 +1,31 @@
+/** What `relisten run` tells the processes below it. */
+export interface Surroundings {
+  /** Private directory of the supervisor (RELISTEN_DIR). */
+  directory: string;
+  /** Which run of the command this is (RELISTEN_GENERATION). */
+  generation: number;
+  /** The signal that asks this generation to stop (RELISTEN_STOP_SIGNAL). */
+  stopSignal: NodeJS.Signals;
+  /** When the supervisor ends what has not ended by itself, in milliseconds after that signal (RELISTEN_DRAIN_MS). */
+  drainMs: number;
+  /** Whether the supervisor answers bind(2) and listen(2) (RELISTEN_INTERCEPT). */
+  intercepted: boolean;
+}
+
+/** Undefined for a process that does not run under relisten. */
+export function readSurroundings(env: NodeJS.ProcessEnv): Surroundings | undefined {
+  const generation = Number(env.RELISTEN_GENERATION);
+  if (!env.RELISTEN_DIR || !Number.isSafeInteger(generation) || generation < 1) return undefined;
+  const drainMs = Number(env.RELISTEN_DRAIN_MS ?? Number.NaN);
+  return {
+    directory: env.RELISTEN_DIR,
+    generation,
+    stopSignal: isSignal(env.RELISTEN_STOP_SIGNAL) ? env.RELISTEN_STOP_SIGNAL : 'SIGTERM',
+    drainMs: Number.isFinite(drainMs) && drainMs >= 0 ? drainMs : 30_000,
+    intercepted: env.RELISTEN_INTERCEPT !== '0',
+  };
+}
+
+function isSignal(name: string | undefined): name is NodeJS.Signals {
+  return name !== undefined && /^SIG[A-Z0-9]+$/.test(name) && name !== 'SIGKILL' && name !== 'SIGSTOP';
+}

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import { KeepAlive } from '../fixtures/keep-alive.ts';
+import { freePort, Supervised } from '../fixtures/supervised.ts';
+
+const HOOK = fileURLToPath(new URL('../../dist/hook/hook.cjs', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../fixtures/programs/http.cjs', import.meta.url));
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function supervise(args: string[], supervise: object = {}): Promise<{ supervised: Supervised; port: number }> {
+  const port = await freePort();
+  const supervised = new Supervised(['node', PROGRAM, ...args], { env: { PORT: String(port) }, supervise });
+  cleanups.push(() => supervised.stop());
+  await supervised.ready();
+  return { supervised, port };
+}
+
+async function connect(port: number): Promise<KeepAlive> {
+  const client = await KeepAlive.open(port);
+  cleanups.push(() => client.destroy());
+  return client;
+}
+
+describe('a program that was not changed', () => {
+  test.each([
+    ['in the main thread', 'here'],
+    ['in a worker thread', 'thread'],
+    ['in workers of a cluster, round robin', 'cluster'],
+    ['in workers of a cluster, without it', 'cluster-none'],
+  ])('keeps its idle connections across restarts, listening %s', async (_, where) => {
+    const { supervised, port } = await supervise(['nothing', where]);
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connect(port)));
+    for (let generation = 1; generation <= 3; generation++) {
+      const answers = await Promise.all(clients.map(client => client.request('/x')));
+      expect(new Set(answers)).toEqual(new Set([`${generation} GET /x`]));
+      await supervised.restart();
+      expect(await supervised.exited(generation)).toEqual({ code: null, signal: 'SIGTERM' });
+    }
+    expect(await Promise.all(clients.map(client => client.request('/y')))).toContain('4 GET /y');
+    expect(clients.filter(client => client.closed)).toEqual([]);
+  });
+
+  test('finishes what is in flight, and keeps that connection too', async () => {
+    const { supervised, port } = await supervise([]);
+    const client = await connect(port);
+    const slow = client.request('/slow');
+    await supervised.restart();
+    expect(await slow).toBe('1 GET /slow');
+    await supervised.exited(1);
+    expect(await client.request('/next')).toBe('2 GET /next');
+  });
+
+  test('adopts its listener by number where nothing is intercepted', async () => {
+    const port = await freePort();
+    const ports = [{ address: { host: '127.0.0.1', port } }];
+    const supervised = new Supervised(['node', PROGRAM], {
+      env: { PORT: String(port) },
+      supervise: { intercept: false, ports },
+    });
+    cleanups.push(() => supervised.stop());
+    await supervised.ready();
+    const client = await connect(port);
+    expect(await client.request('/1')).toBe('1 GET /1');
+    await supervised.restart();
+    await supervised.exited(1);
+    expect(await client.request('/2')).toBe('2 GET /2');
+  });
+});
+
+describe('a program that listens to the signal itself', () => {
+  test.each([
+    ['closes its server, and exits then', 'close', { code: 7, signal: null }],
+    ['closes its server and its idle connections', 'close-all', { code: 7, signal: null }],
+    ['exits at once', 'exit', { code: 7, signal: null }],
+    ['closes its server, and ends by itself', 'once', { code: 0, signal: null }],
+    ['raises the signal again', 're-raise', { code: null, signal: 'SIGTERM' }],
+  ])('and %s loses no connection, and ends as it says', async (_, onSignal, exit) => {
+    const { supervised, port } = await supervise([onSignal]);
+    const [idle, busy] = [await connect(port), await connect(port)];
+    expect(await idle.request('/1')).toBe('1 GET /1');
+    const slow = busy.request('/slow');
+    await supervised.restart();
+    expect(await slow).toBe('1 GET /slow');
+    expect(await supervised.exited(1)).toEqual(exit);
+    expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual(['2 GET /2', '2 GET /2']);
+  });
+});
+
+describe('a process that never listens', () => {
+  const env = { ...process.env, RELISTEN_DIR: '/nowhere', RELISTEN_GENERATION: '1' };
+  const run = (script: string) =>
+    spawnSync(process.execPath, ['-e', script], {
+      env: { ...env, NODE_OPTIONS: `--require ${HOOK}` },
+      encoding: 'utf8',
+    });
+
+  test('loads nothing of the network or of FFI, and prints nothing', () => {
+    const loaded = run(
+      'console.log(process.moduleLoadList.filter(m => /NativeModule (net|http|worker_threads|cluster|child_process)$/.test(m)).join())',
+    );
+    expect(loaded.stderr).toBe('');
+    expect(loaded.stdout.trim()).toBe(
+      spawnSync(
+        process.execPath,
+        [
+          '-e',
+          'console.log(process.moduleLoadList.filter(m => /NativeModule (net|http|worker_threads|cluster|child_process)$/.test(m)).join())',
+        ],
+        { encoding: 'utf8' },
+      ).stdout.trim(),
+    );
+  });
+
+  test('is held up for at most 3 ms', () => {
+    const script = `const t = performance.now(); require(${JSON.stringify(HOOK)}); console.log(performance.now() - t)`;
+    const times = Array.from({ length: 9 }, () =>
+      Number(spawnSync(process.execPath, ['-e', script], { env, encoding: 'utf8' }).stdout),
+    );
+    expect(times.sort((a, b) => a - b)[4]).toBeLessThan(3);
+  });
+
+  test('ends when it would have ended, also after it has listened', () => {
+    const script = `require('http').createServer().listen(0, function () { this.close() })`;
+    expect(run(script)).toMatchObject({ status: 0, stderr: '' });
+  });
+});
