@@ -1,5 +1,6 @@
 import type { SuperviseEvent } from '../supervise/events.ts';
 import type { ExitStatus, GenerationState } from '../supervise/generation.ts';
+import { describeWay } from '../supervise/way.ts';
 import { formatDuration } from './duration.ts';
 
 /** How much a line matters: what to colour, and what `--quiet` leaves out. */
@@ -67,6 +68,8 @@ function pidText({ pid }: StateEvent): string {
 
 function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undefined {
   switch (event.type) {
+    case 'supervising':
+      return { weight: 'aside', text: `this is ${event.name} (pid ${event.pid}); ${describeWay(event.way)}` };
     case 'spawned':
       return undefined;
     case 'held':

@@ -12,6 +12,10 @@ type Add = (program: Command) => void;
 const COMMANDS: Record<string, () => Promise<Add>> = {
   run: async () => (await import('./commands/run.ts')).addRun,
   take: async () => (await import('./commands/take.ts')).addTake,
+  list: async () => (await import('./commands/list.ts')).addList,
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  restart: async () => (await import('./commands/restart.ts')).addRestart,
+  stop: async () => (await import('./commands/stop.ts')).addStop,
   why: async () => (await import('./commands/why.ts')).addWhy,
   wait: async () => (await import('./commands/wait.ts')).addWait,
   free: async () => (await import('./commands/free.ts')).addFree,

@@ -1,23 +1,31 @@
 import { type Address, formatAddress } from '../address.ts';
+import type { ControlServer } from '../control/server.ts';
+import type { StatusFacts } from '../control/status.ts';
 import { RelistenError } from '../errors.ts';
+import { whyNoInterception } from '../kernel/seccomp.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
-import { Supervisor } from '../supervise/supervisor.ts';
+import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import { findUser } from '../supervise/user.ts';
+import type { Way } from '../supervise/way.ts';
 import { EventTalk } from './event-talk.ts';
 import type { RunOptions } from './run-options.ts';
 import { obeySignals } from './signals.ts';
+import { version } from './version.ts';
 
-/** Runs a supervisor in this process until it ends. */
-export async function runServer(run: RunOptions): Promise<void> {
-  await supervise(run, async supervisor => {
+/**
+ * Runs a supervisor in this process until it ends, and the process with it. What the command does not need in order to
+ * start is loaded once it was spawned.
+ */
+export function runServer(run: RunOptions): Promise<never> {
+  return supervise(run, async supervisor => {
     await supervisor.start();
   });
 }
 
 /** The same, in the place of a live server; where the command does not get ready, that server goes on untouched. */
-export async function takeServer(address: Address, run: RunOptions): Promise<void> {
-  await supervise(run, async (supervisor, talk) => {
+export function takeServer(address: Address, run: RunOptions): Promise<never> {
+  return supervise(run, async (supervisor, talk) => {
     const outcome = await supervisor.take(address);
     if (outcome.ok) return;
     await supervisor.abandon(outcome.exitCode);
@@ -28,28 +36,38 @@ export async function takeServer(address: Address, run: RunOptions): Promise<voi
 async function supervise(
   run: RunOptions,
   start: (supervisor: Supervisor, talk: EventTalk) => Promise<void>,
-): Promise<void> {
+): Promise<never> {
+  const startedAt = Date.now();
+  ignoreClosedOutput();
   const claim = claimFor(run);
+  const way = wayOf(run);
   const { user } = run.supervise;
+  makePrivateDirectory(claim.directory, user === undefined ? undefined : findUser(user).uid);
+  const options = { ...run.supervise, name: claim.name, intercept: way.intercept };
+  const supervisor = new Supervisor(options, claim.directory);
+  const talk = new EventTalk(run);
+  talk.follow(supervisor);
+  obeySignals(supervisor, talk);
+  const ended = new Promise<EndStatus>(fulfil => supervisor.once('end', fulfil));
+  const facts = { version: version(), startedAt, way };
+  const control = Promise.race([spawned(supervisor), ended]).then(() => openControl(supervisor, claim, talk, facts));
+  talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
   try {
-    makePrivateDirectory(claim.directory, user === undefined ? undefined : findUser(user).uid);
-    const supervisor = new Supervisor({ ...run.supervise, name: claim.name }, claim.directory);
-    const talk = new EventTalk(run);
-    talk.follow(supervisor);
-    const deaf = obeySignals(supervisor, talk);
-    const ended = new Promise<number>(fulfil => {
-      supervisor.on('end', ({ code, reason }) => {
-        if (reason !== undefined) talk.end(reason, code);
-        fulfil(code);
-      });
-    });
     await start(supervisor, talk);
-    process.exitCode = await ended;
-    talk.flush();
-    deaf();
-  } finally {
+  } catch (error) {
     claim.release();
+    throw error;
   }
+  const end = await ended;
+  if (end.reason !== undefined) talk.end(end.reason, end.code);
+  await (await control)?.close(end);
+  claim.release();
+  process.exit(end.code);
+}
+
+/** Whoever read our output may go; the server stays. */
+function ignoreClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
 function claimFor({ named, supervise: { name } }: RunOptions): Claim {
@@ -57,7 +75,47 @@ function claimFor({ named, supervise: { name } }: RunOptions): Claim {
   const claim = named ? claimName(runtime, name) : claimNameLike(runtime, name);
   if (claim) return claim;
   throw new RelistenError(
-    `Cannot use the name ${name}: a running relisten has it; restart that one with relisten restart ${name}, or take another --name`,
+    `Cannot use the name ${name}: a relisten that runs has it. \`relisten restart ${name}\` restarts that one; or take another --name`,
     { code: 'ERR_NAME_TAKEN', op: 'run' },
   );
+}
+
+function wayOf({ supervise: { intercept, ports, protocol, hook } }: RunOptions): Way {
+  const whyNot = intercept ? whyNoInterception() : undefined;
+  return {
+    intercept: intercept && whyNot === undefined,
+    whyNot,
+    hook: hook !== undefined,
+    passed: ports.length > 0 && protocol,
+  };
+}
+
+/** Resolves when the first command was spawned. */
+function spawned(supervisor: Supervisor): Promise<void> {
+  return new Promise(fulfil => {
+    supervisor.on('event', function listen({ type }) {
+      if (type !== 'spawned') return;
+      supervisor.off('event', listen);
+      fulfil();
+    });
+  });
+}
+
+async function openControl(
+  supervisor: Supervisor,
+  claim: Claim,
+  talk: EventTalk,
+  facts: StatusFacts,
+): Promise<ControlServer | undefined> {
+  if (supervisor.ended) return undefined;
+  const { ControlServer } = await import('../control/server.ts');
+  const server = new ControlServer(supervisor, claim.socket, facts);
+  try {
+    await server.listen();
+    return server;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    talk.say({ type: 'notice', text: `Cannot be controlled: ${why}` });
+    return undefined;
+  }
 }

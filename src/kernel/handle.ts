@@ -196,3 +196,10 @@ export function readOn(socket: Socket): void {
   const handle = field(socket, '_handle');
   if (isObject(handle) && 'readStart' in handle && typeof handle.readStart === 'function') handle.readStart();
 }
+
+/** The descriptor of an open socket (`socket._handle.fd`, since Node 0.x); Node's to close. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const handle = field(socket, '_handle');
+  const fd = isObject(handle) ? field(handle, 'fd') : undefined;
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}

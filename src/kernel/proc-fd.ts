@@ -133,3 +133,8 @@ function fdsOf(pid: number): string[] {
     return [];
   }
 }
+
+/** Inodes of all sockets that a process has open. */
+export function socketInodes(pid: number): Set<number> {
+  return new Set(allFds(pid).flatMap(fd => socketInode(pid, fd) ?? []));
+}

@@ -1,4 +1,4 @@
-import { fstatSync, openSync, rmSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAX_UNIX_PATH_BYTES } from '../address.ts';
 import { RelistenError } from '../errors.ts';
@@ -36,7 +36,8 @@ export function claimName(runtime: string, name: string): Claim | undefined {
     name,
     ...paths,
     release() {
-      rmSync(paths.directory, { recursive: true, force: true });
+      // Where a state file is left, a generation outlives us and goes on looking there.
+      if (!existsSync(`${paths.directory}.json`)) rmSync(paths.directory, { recursive: true, force: true });
       rmSync(paths.socket, { force: true });
       rmSync(lock, { force: true });
       close(fd);

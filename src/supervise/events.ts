@@ -1,4 +1,5 @@
 import type { ExitStatus, GenerationState } from './generation.ts';
+import type { Way } from './way.ts';
 
 /** What happens under a supervisor, in order; a line of `--json`, an event of GET /events. */
 export type SuperviseEvent = {
@@ -7,6 +8,7 @@ export type SuperviseEvent = {
 } & (
   | { type: 'state'; generation: number; state: GenerationState; pid?: number; exit?: ExitStatus; reason?: string }
   | { type: 'listening'; generation: number; address: string }
+  | { type: 'supervising'; name: string; pid: number; way: Way }
   | { type: 'spawned'; generation: number; pid: number }
   | { type: 'held'; address: string }
   | { type: 'released'; address: string }

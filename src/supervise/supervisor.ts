@@ -97,6 +97,14 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return this.#current;
   }
 
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /**
    * Holds the named ports and starts the first generation. Where a supervisor of the same name was killed, what it left
    * goes on, and is replaced by the generation that starts. Listen to `end` before.

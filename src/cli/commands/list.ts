@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { findSupervisors } from '../../control/client.ts';
+import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
+import { examples } from '../examples.ts';
+import { print, reportError, talk } from '../report.ts';
+import { listTable } from '../status-text.ts';
+
+/** `relisten list`. */
+export function addList(program: Command): void {
+  const list = program
+    .command('list')
+    .description('list the servers that run under relisten')
+    .option('--json', 'print JSON: an array of what status --json prints')
+    .action(async ({ json }: { json?: true }) => {
+      const asked = findSupervisors(runtimeDirectory()).map(client => client.status());
+      const answers = await Promise.allSettled(asked);
+      const found = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []));
+      if (json) print(JSON.stringify(found, null, 2));
+      else for (const line of listTable(found)) print(line);
+      if (answers.length === 0 && !json) talk('No relisten runs here');
+      for (const answer of answers) if (answer.status === 'rejected') reportError(answer.reason);
+      if (found.length < answers.length) process.exitCode = 1;
+    });
+  examples(list, [['relisten list', 'name, state, connections and listeners of each']]);
+}

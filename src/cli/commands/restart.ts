@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { chooseSupervisor } from '../../control/client.ts';
+import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
+import { examples } from '../examples.ts';
+import { onStderr, onStdout, print, talk } from '../report.ts';
+import { failureLines, outcomeLine } from '../status-text.ts';
+
+/** `relisten restart`. */
+export function addRestart(program: Command): void {
+  const restart = program
+    .command('restart')
+    .description('replace the running generation of a server by a new one, and wait for it')
+    .argument('[name]', 'which; may be left out where only one runs')
+    .option('--json', 'print the outcome as JSON')
+    .action(async (name: string | undefined, { json }: { json?: true }) => {
+      const client = chooseSupervisor(runtimeDirectory(), name);
+      const outcome = await client.restart();
+      if (!outcome.ok) process.exitCode = 1;
+      if (json) {
+        print(JSON.stringify(outcome, null, 2));
+        return;
+      }
+      if (outcome.ok) {
+        print(onStdout('green', outcomeLine(client.name, outcome)));
+        return;
+      }
+      const [first = '', ...rest] = failureLines(client.name, outcome, await client.status().catch(() => undefined));
+      talk(`${onStderr('cyan', 'relisten:')} ${onStderr('red', first)}`);
+      for (const line of rest) talk(line);
+    });
+  examples(restart, [
+    ['relisten restart', 'exits with 0 once the new generation is ready, with 1 if it failed'],
+    ['relisten restart web', 'where several run'],
+  ]);
+}

@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import { chooseSupervisor } from '../../control/client.ts';
+import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
+import { examples } from '../examples.ts';
+import { print } from '../report.ts';
+import { statusLines } from '../status-text.ts';
+
+/** `relisten status`. */
+export function addStatus(program: Command): void {
+  const status = program
+    .command('status')
+    .description('show generations, listeners and connections of a server')
+    .argument('[name]', 'which; may be left out where only one runs')
+    .option('--json', 'print JSON')
+    .action(async (name: string | undefined, { json }: { json?: true }) => {
+      const found = await chooseSupervisor(runtimeDirectory(), name).status();
+      if (json) print(JSON.stringify(found, null, 2));
+      else for (const line of statusLines(found)) print(line);
+      // As the exit codes say: whether the server serves.
+      if (!found.generations.some(each => each.state === 'ready')) process.exitCode = 1;
+    });
+  examples(status, [
+    ['relisten status', 'the only one that runs'],
+    ['relisten status web --json', 'for scripts; exits with 1 while no generation is ready'],
+  ]);
+}

@@ -1,0 +1,124 @@
+import type { GenerationStatus, ListenerStatus, Status } from '../control/status.ts';
+import { formatCommand } from '../kernel/procfs.ts';
+import type { RestartOutcome } from '../supervise/events.ts';
+import { formatDuration } from './duration.ts';
+import { describeExit } from './event-lines.ts';
+
+/*
+ * A supervisor's status, and the outcome of a restart, as text. Pure: colours and printing are the commands' own.
+ */
+
+/** A line a supervisor, under a heading; none at all for none. */
+export function listTable(found: readonly Status[]): string[] {
+  if (found.length === 0) return [];
+  const rows = found.map(status => {
+    const serving = status.generations.find(each => each.state === 'ready');
+    const clients = status.generations.reduce((sum, each) => sum + each.connections, 0);
+    return [
+      status.name,
+      summarise(status),
+      String(serving?.pid ?? '-'),
+      serving ? formatDuration(serving.ageMs) : '-',
+      String(clients),
+      status.listeners.map(listener => listener.address).join(' ') || '-',
+      formatCommand(status.command),
+    ];
+  });
+  return align([['NAME', 'STATE', 'PID', 'AGE', 'CLIENTS', 'LISTENERS', 'COMMAND'], ...rows]);
+}
+
+/** Everything about one supervisor. */
+export function statusLines(status: Status): string[] {
+  const { name, command, cwd, way, restarts, crashes, pid, uptimeMs } = status;
+  const facts: [string, string][] = [
+    ['command', formatCommand(command)],
+    ['in', cwd],
+    ['how', way.text],
+    ['restarts', `${restarts}, crashes ${crashes}`],
+    ['relisten', `pid ${pid}, up ${formatDuration(uptimeMs)}`],
+  ];
+  return [
+    `${name}: ${summarise(status)}`,
+    ...align(facts.map(([label, value]) => [`  ${label}`, value])),
+    ...section('generations', generationRows(status)),
+    ...section('listeners', status.listeners.map(listenerRow)),
+  ];
+}
+
+/** In a few words, e.g. `ready (generation 3), 1 draining`. */
+function summarise({ generations }: Status): string {
+  const ready = generations.find(each => each.state === 'ready');
+  const starting = generations.find(each => each.state === 'starting');
+  const draining = generations.filter(each => each.state === 'draining').length;
+  const parts = [
+    ...(ready ? [`ready (generation ${ready.generation})`] : []),
+    ...(starting ? [`starting (generation ${starting.generation})`] : []),
+    ...(draining > 0 ? [`${draining} draining`] : []),
+  ];
+  return parts.join(', ') || 'nothing runs';
+}
+
+function generationRows({ generations, drainMs }: Status): string[][] {
+  return generations.map(each => [
+    String(each.generation),
+    each.state,
+    each.pid === undefined ? '' : `pid ${each.pid}`,
+    formatDuration(each.ageMs),
+    plural(each.connections, 'connection'),
+    [remark(each, drainMs), each.status].filter(Boolean).join('; '),
+  ]);
+}
+
+function remark({ state, startedAt, since, ageMs }: GenerationStatus, drainMs: number): string {
+  if (state !== 'draining') return '';
+  const leftMs = since + drainMs - (startedAt + ageMs);
+  return `killed in ${formatDuration(leftMs)} at the latest`;
+}
+
+function listenerRow({ address, pinned, queue }: ListenerStatus): string[] {
+  const waiting = queue ? `${queue.waiting} of ${queue.limit} waiting` : '';
+  return [address, waiting, pinned ? 'named with -p' : ''];
+}
+
+/** What `relisten restart` says of one that is ready. */
+export function outcomeLine(name: string, outcome: RestartOutcome & { ok: true }): string {
+  return `${name}: generation ${outcome.generation} ready (pid ${outcome.pid}, ${formatDuration(outcome.durationMs)})`;
+}
+
+/** What `relisten restart` says of one that failed: why, who serves now, and its last words. */
+export function failureLines(name: string, outcome: RestartOutcome & { ok: false }, status?: Status): string[] {
+  const { generation, reason, exit, stderr } = outcome;
+  const how = exit && !reason.includes(describeExit(exit)) ? ` (${describeExit(exit)})` : '';
+  const ready = status?.generations.find(each => each.state === 'ready');
+  return [
+    `${name} was not restarted: generation ${generation} failed after ${formatDuration(outcome.durationMs)}: ${reason}${how}`,
+    ready
+      ? `  Generation ${ready.generation} (pid ${ready.pid}) goes on as before.`
+      : '  No other generation was ready: clients wait until one is.',
+    ...(stderr.length > 0 ? ['  The last lines of its stderr:', ...stderr.map(line => `  | ${line}`)] : []),
+  ];
+}
+
+function section(title: string, rows: string[][]): string[] {
+  return rows.length === 0 ? [] : [`  ${title}`, ...align(rows).map(line => `    ${line}`)];
+}
+
+/** Columns padded to their widest cell. */
+function align(rows: readonly string[][]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    });
+  }
+  return rows.map(row =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { codeOf } from '../kernel/errno.ts';
+import { descriptorOf } from '../kernel/handle.ts';
+import { peerCredentials } from '../kernel/socket.ts';
+import type { SuperviseEvent } from '../supervise/events.ts';
+import type { EndStatus, Supervisor } from '../supervise/supervisor.ts';
+import { Counts } from './counts.ts';
+import type { Metrics } from './metrics.ts';
+import { type Status, type StatusFacts, statusOf } from './status.ts';
+
+type Answer = (response: ServerResponse, url: URL) => void | Promise<void>;
+
+const ENDPOINTS = ['GET /status', 'POST /restart', 'POST /stop', 'GET /events', 'GET /metrics'];
+
+/**
+ * Control of a supervisor: HTTP over a unix socket, for its user and root.
+ *
+ * | request       | answer                                                                                       |
+ * |---------------|----------------------------------------------------------------------------------------------|
+ * | GET /status   | 200, a Status                                                                                |
+ * | POST /restart | when the restart is over, a RestartOutcome: 200 ready, 502 failed; 409 while stopping        |
+ * | POST /stop    | when all is over, 200 and an EndStatus; `?now` kills what still drains                       |
+ * | GET /events   | server-sent events (HTML, section 9.2): a SuperviseEvent each, named by its type; then `end` |
+ * | GET /metrics  | the text format of Prometheus                                                                |
+ */
+export class ControlServer {
+  readonly #supervisor: Supervisor;
+  readonly #path: string;
+  readonly #facts: StatusFacts;
+  readonly #server: Server;
+  readonly #counts: Counts;
+  readonly #followers = new Set<ServerResponse>();
+  readonly #stopping = new Set<ServerResponse>();
+  readonly #onEvent = (event: SuperviseEvent) => this.#tell(event.type, event);
+  #metrics: Promise<Metrics> | undefined;
+
+  /** @param path of the socket; what is there is a dead supervisor's, see claimName */
+  constructor(supervisor: Supervisor, path: string, facts: StatusFacts) {
+    this.#supervisor = supervisor;
+    this.#path = path;
+    this.#facts = facts;
+    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server.on('connection', refuseStrangers);
+    this.#counts = new Counts(supervisor);
+    supervisor.on('event', this.#onEvent);
+  }
+
+  /** @throws the error of bind(2) */
+  async listen(): Promise<void> {
+    rmSync(this.#path, { force: true });
+    await new Promise<void>((fulfil, reject) => {
+      this.#server.once('error', reject);
+      const mask = process.umask(0o177); // no moment in which others may connect
+      this.#server.listen(this.#path, () => fulfil());
+      process.umask(mask);
+    });
+    chmodSync(this.#path, 0o600);
+  }
+
+  /** Tells those who wait how the supervisor ended, and closes. */
+  async close(end: EndStatus): Promise<void> {
+    this.#supervisor.off('event', this.#onEvent);
+    this.#tell('end', end);
+    const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS);
+    const told = [...this.#followers, ...this.#stopping].map(response => once(response, 'close'));
+    for (const response of this.#followers) response.end();
+    for (const response of this.#stopping) send(response, 200, end);
+    await Promise.all(told); // before close(2), which cuts them
+    await new Promise(fulfil => this.#server.close(fulfil));
+    clearTimeout(deadline);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://relisten');
+    const routes: Record<string, Answer> = {
+      'GET /status': () => send(response, 200, this.#status()),
+      'POST /restart': () => this.#restart(response),
+      'POST /stop': () => this.#stop(response, url.searchParams.has('now')),
+      'GET /events': () => this.#follow(response),
+      'GET /metrics': () => this.#measure(response),
+    };
+    request.resume();
+    try {
+      const route = routes[`${request.method} ${url.pathname}`];
+      if (route) await route(response, url);
+      else sendUnknown(request, response, url.pathname);
+    } catch (error) {
+      sendError(response, codeOf(error) === 'ERR_STOPPING' ? 409 : 500, error);
+    }
+  }
+
+  #status(): Status {
+    return statusOf(this.#supervisor, this.#facts);
+  }
+
+  async #restart(response: ServerResponse): Promise<void> {
+    const outcome = await this.#supervisor.restart();
+    send(response, outcome.ok ? 200 : 502, outcome);
+  }
+
+  #stop(response: ServerResponse, now: boolean): void {
+    this.#stopping.add(response);
+    response.on('close', () => this.#stopping.delete(response));
+    if (!this.#supervisor.stopping) void this.#supervisor.stop();
+    if (now) void this.#supervisor.stop();
+  }
+
+  #follow(response: ServerResponse): void {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+    response.flushHeaders();
+    this.#followers.add(response);
+    response.on('close', () => this.#followers.delete(response));
+  }
+
+  #tell(type: string, data: object): void {
+    for (const response of this.#followers) response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  async #measure(response: ServerResponse): Promise<void> {
+    this.#metrics ??= import('./metrics.ts').then(({ Metrics }) => new Metrics());
+    const metrics = await this.#metrics;
+    const text = await metrics.text(this.#status(), this.#counts);
+    response.writeHead(200, { 'Content-Type': metrics.contentType, Connection: 'close' });
+    response.end(text);
+  }
+}
+
+/** How long those who wait may take to read the last answer. */
+const CLOSE_MS = 500;
+
+/** The file's mode keeps others out; this holds even where somebody has changed it. */
+function refuseStrangers(socket: Socket): void {
+  const fd = descriptorOf(socket);
+  const uid = fd === undefined ? undefined : peerCredentials(fd).uid;
+  if (uid !== 0 && uid !== process.geteuid?.()) socket.destroy();
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+function sendError(response: ServerResponse, status: number, error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  send(response, status, { error: { code: codeOf(error), message } });
+}
+
+function sendUnknown({ method }: IncomingMessage, response: ServerResponse, path: string): void {
+  const allowed = ENDPOINTS.filter(endpoint => endpoint.endsWith(` ${path}`)).map(endpoint => endpoint.split(' ')[0]);
+  if (allowed.length > 0) response.setHeader('Allow', allowed.join(', '));
+  const message = `No ${method} ${path} here, but ${ENDPOINTS.join(', ')}`;
+  send(response, allowed.length > 0 ? 405 : 404, { error: { code: 'ERR_UNKNOWN_REQUEST', message } });
+}
