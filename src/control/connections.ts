@@ -1,5 +1,5 @@
-import { readUnixTable } from '../kernel/proc-net.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
+import { readUnixTable } from '../kernel/proc-net.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import type { HeldListener } from '../supervise/holder.ts';
 import type { Running } from '../supervise/running.ts';

@@ -136,5 +136,5 @@ function fdsOf(pid: number): string[] {
 
 /** Inodes of all sockets that a process has open. */
 export function socketInodes(pid: number): Set<number> {
-  return new Set(allFds(pid).flatMap(fd => socketInode(pid, fd) ?? []));
+  return new Set(fdsOf(pid).flatMap(fd => socketInode(pid, fd) ?? []));
 }
