@@ -11,7 +11,7 @@ export class ProgressBar {
     if (!this.#live) return;
     const full = Math.round(Math.min(1, Math.max(0, share)) * CELLS);
     const bar = `${onStderr('green', '━'.repeat(full))}${onStderr('dim', '─'.repeat(CELLS - full))}`;
-    const room = Math.max(10, (process.stderr.columns ?? 80) - CELLS - 3);
+    const room = Math.max(10, (process.stderr.columns || 80) - CELLS - 3);
     process.stderr.write(`\r\u001b[K${bar}  ${text.slice(0, room)}`);
   }
 

@@ -135,6 +135,27 @@ describe('keep-alive connections that the server closes', () => {
     expect(result.failures).toEqual({ reset: result.due });
   });
 
+  test('at any moment around the next request are either idle or lost, and never a mystery', async () => {
+    // One connection; the server ends it 0 to 20 ms after each answer, the client sends about every 10 ms.
+    let round = 0;
+    await using server = await plant(socket =>
+      onRequests(socket, () => {
+        socket.write(ok());
+        round += 1;
+        setTimeout(() => (round % 2 ? socket.end() : socket.destroy()), (round * 7) % 21);
+      }),
+    );
+    const result = await loadUntil(200, { target: server.url, classes: [{ ...post, rate: 100, connections: 1 }] });
+    const [one] = result.classes;
+    const { eof = 0, reset = 0, ...other } = result.failures;
+    expect(other).toEqual({});
+    expect(eof + reset).toBeGreaterThan(0);
+    expect(one?.closedWhileIdle).toBeGreaterThan(10);
+    expect(result.ok + eof + reset).toBe(result.due);
+    // Every connection but the last was closed by the server, in one way or the other.
+    expect((one?.opened ?? 0) - (one?.closedWhileIdle ?? 0) - eof - reset).toBeLessThanOrEqual(1);
+  });
+
   test('with a last word that nobody asked for are not used again', async () => {
     await using server = await plant(socket =>
       onRequests(socket, () =>
@@ -272,6 +293,18 @@ describe('a load', () => {
   ])('refuses %j', (options, message) => {
     expect(() => startLoad(options)).toThrow(message);
   });
+});
+
+test('an echo server that echoes, in pieces too, shows no failure', async () => {
+  await using server = await plant(socket =>
+    socket.on('data', chunk => {
+      socket.write(chunk.subarray(0, 7));
+      setImmediate(() => socket.write(chunk.subarray(7)));
+    }),
+  );
+  const result = await loadUntil(30, { target: server.url, classes: [tcp] });
+  expect(result.lost).toEqual([]);
+  expect(result.classes[0]).toMatchObject({ ok: result.due, opened: 2, closedWhileIdle: 0 });
 });
 
 test('a perfect server shows no failure in ten minutes of arrivals at 15 requests/s, a hundred times as fast', async () => {
