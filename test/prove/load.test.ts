@@ -193,6 +193,9 @@ describe('latency', () => {
     await using server = await plant(() => {});
     const result = await loadUntil(20, { target: server.url, classes: [{ ...get, connections: 1 }], timeoutMs: 100 });
     expect(result.failures).toEqual({ timeout: result.due });
+    const patience = result.lost.map(({ due, at }) => at - due);
+    expect(Math.min(...patience)).toBeGreaterThanOrEqual(100);
+    expect(Math.min(...patience)).toBeLessThan(200);
     expect(new Set(result.lost.map(({ stage }) => stage))).toEqual(new Set(['request', 'queued']));
   });
 });
