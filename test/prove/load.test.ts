@@ -210,22 +210,23 @@ describe('a load', () => {
     const more = async (outcome: 'ok' | 'failed') => {
       const before = load.progress()[outcome];
       await expect.poll(() => load.progress()[outcome], { interval: 5 }).toBeGreaterThanOrEqual(before + 10);
-      const { due, ok, failed } = load.progress();
-      return due - ok - failed;
     };
-    const inFlight = await more('ok');
+    await more('ok');
     load.phase('restart');
     down = true;
     await more('failed');
     load.phase('after');
     down = false;
-    await more('ok');
-    const { phases } = (await load.stop()).classes[0] ?? {};
-    // What is in flight at the border falls to either side.
-    expect(phases?.steady.failed).toBeLessThanOrEqual(inFlight);
-    expect(phases?.restart.failures.reset).toBeGreaterThanOrEqual(10 - inFlight);
+    // What was in flight when the restart ended belongs to it; the one after all of that does not.
+    const { due, failed } = load.progress();
+    await expect.poll(() => load.progress().ok + failed).toBeGreaterThan(due + 5);
+    const result = await load.stop();
+    const { phases } = result.classes[0] ?? {};
+    expect(phases?.steady).toMatchObject({ failed: 0 });
+    expect(phases?.steady.ok).toBeGreaterThanOrEqual(10);
+    expect(phases?.restart.failures).toEqual({ reset: result.failed });
     expect(phases?.after.failed).toBe(0);
-    expect(phases?.after.ok).toBeGreaterThanOrEqual(8);
+    expect(phases?.after.ok).toBeGreaterThan(0);
   });
 
   test('counts a request to the restart that it lived to see', async () => {
