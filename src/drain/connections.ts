@@ -37,18 +37,18 @@ export function isHandshaking({ server, raw, socket }: Connection): boolean {
  *
  * | on the socket       | server       | protocol  |
  * |---------------------|--------------|-----------|
+ * | an HTTP/1.1 parser  | any          | http1     |
  * | a `ws` WebSocket    | any          | webSocket |
  * | an HTTP/2 session   | any          | http2     |
- * | an HTTP/1.1 parser  | any          | http1     |
  * | TLS handshake       | HTTP         | http1     |
  * | nothing of these    | HTTP         | upgraded  |
  * | nothing of these    | raw TCP, TLS | tcp       |
  */
 export function protocolOf(connection: Connection): Protocol {
   const { socket, server } = connection;
+  if (hasHttp1Parser(socket)) return 'http1';
   if (webSocketOn(socket)) return 'webSocket';
   if (http2SessionOn(socket)) return 'http2';
-  if (hasHttp1Parser(socket)) return 'http1';
   if (!speaksHttp1(server)) return 'tcp';
   return isHandshaking(connection) ? 'http1' : 'upgraded';
 }

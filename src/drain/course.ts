@@ -5,7 +5,7 @@ import { stopAccepting } from './accept.ts';
 import type { DrainSettings } from './options.ts';
 import type { Draining, DrainPhase, DrainProgress, DrainReport } from './report.ts';
 import { Rounds } from './rounds.ts';
-import { watchTimeWait } from './time-wait.ts';
+import { countTimeWait, portsOf } from './time-wait.ts';
 
 /** Progress is told at most this often within a phase. */
 const PROGRESS_MS = 100;
@@ -48,7 +48,7 @@ export class Course {
   async run(): Promise<DrainReport> {
     const deadline = setTimeout(() => this.#deadline.abort(), this.#settings.deadline - this.#elapsed());
     const progress = setInterval(() => this.#tell(), PROGRESS_MS);
-    const timeWait = watchTimeWait(this.#servers);
+    const ports = portsOf(this.#servers);
     this.#enter('not-ready');
     await this.#until(this.#notReady());
     this.#enter('stop-accepting');
@@ -66,8 +66,12 @@ export class Course {
     clearTimeout(deadline);
     clearInterval(progress);
     this.#servers.forEach(stopConnectionChecks);
+    const { tally } = this.#rounds;
+    const durationMs = this.#elapsed();
+    const connections = Object.values(tally.closed).reduce((sum, count) => sum + count, tally.handedOff);
+    const timeWait = await countTimeWait(ports, durationMs, connections);
     this.#enter('done');
-    return { durationMs: this.#elapsed(), ...this.#rounds.tally, timeWait: timeWait() };
+    return { durationMs, ...tally, timeWait };
   }
 
   async #notReady(): Promise<void> {

@@ -116,7 +116,7 @@ export function lossOf(leaver: Leaver, idle: Idle, now: number): CutConnection |
 
 function leavingUse({ protocol, connection: { socket } }: Leaver): string | undefined {
   if (protocol === 'http2') return openUseOfHttp2(socket);
-  if (!socket.writableFinished) return `${socket.writableLength} bytes not read by the peer`;
+  if (socket.writableLength > 0) return `${socket.writableLength} bytes not read by the peer`;
   return protocol === 'http1' ? undefined : 'half-closed, peer still open';
 }
 

@@ -19,7 +19,7 @@ import { type Connection, trackConnections } from './track.ts';
 import { spreadOver } from './websocket.ts';
 
 /** Closing is a system call each, and what arrives meanwhile is lost: so few at a time, each time right after a poll. */
-const LEAVE_AT_ONCE = 16;
+const LEAVE_AT_ONCE = 32;
 /** Rounds over all connections are at least this far apart, and at most that far: some changes have no event. */
 const SHORTEST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 500;
@@ -46,6 +46,8 @@ export class Rounds {
   readonly #endsAt: number;
   readonly #leavers = new Map<Socket, Leaver>();
   readonly #poked = new Set<Leaver>();
+  /** Those whose turn to leave has come, when there are many. */
+  readonly #queue = new Set<Leaver>();
   readonly #asked = new WeakSet<object>();
   readonly #seen = new WeakSet<ServerResponse>();
   readonly #undo: (() => void)[] = [];
@@ -87,7 +89,7 @@ export class Rounds {
   begin(): void {
     this.#state = 'going';
     if (this.#leavers.size === 0) this.#end();
-    else this.#immediate ??= setImmediate(() => this.#round([...this.#leavers.values()]));
+    else for (const leaver of this.#leavers.values()) this.#poke(leaver);
   }
 
   /** The deadline: whatever is in use is cut and told of, the rest is closed. */
@@ -173,6 +175,7 @@ export class Rounds {
     this.#hold(leaver, false);
     this.#leavers.delete(leaver.connection.raw);
     this.#poked.delete(leaver);
+    this.#queue.delete(leaver);
     if (leaver.stage === 'taken') this.tally.handedOff++;
     else if (leaver.stage !== 'cut') {
       this.tally.closed[leaver.protocol]++;
@@ -200,7 +203,7 @@ export class Rounds {
   #poke(leaver: Leaver | undefined): void {
     if (!leaver || this.#state === 'over') return;
     this.#poked.add(leaver);
-    if (this.#state === 'going') this.#immediate ??= setImmediate(() => this.#round([...this.#poked]));
+    if (this.#state === 'going') this.#roundSoon();
   }
 
   #wakeAt(at: number): void {
@@ -224,9 +227,22 @@ export class Rounds {
     };
   }
 
+  #roundSoon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      for (const leaver of this.#queue) {
+        if (this.#poked.size >= LEAVE_AT_ONCE) break;
+        this.#queue.delete(leaver);
+        this.#poked.add(leaver);
+      }
+      const leavers = [...this.#poked];
+      this.#poked.clear();
+      this.#round(leavers);
+      if (this.#queue.size > 0 && this.#state === 'going') this.#roundSoon();
+    });
+  }
+
   #round(leavers: Leaver[]): void {
-    this.#immediate = undefined;
-    this.#poked.clear();
     const now = performance.now();
     const idleOf = this.#glance();
     let left = 0;
@@ -235,14 +251,17 @@ export class Rounds {
       if (leaver.stage !== 'open' || leaver.connection.raw.destroyed) continue;
       const facts = { now, offerable: this.#isOfferable(leaver), othersHold: this.#holding > (leaver.holds ? 1 : 0) };
       const decision = decide(leaver, idleOf(leaver.connection.server), facts, this.#settings);
-      if (decision.act === 'offer') this.#offer(leaver);
-      else if (decision.act === 'leave' && left++ >= LEAVE_AT_ONCE) this.#poke(leaver);
-      else this.#hold(leaver, decision.holds);
+      if (decision.act === 'offer') {
+        this.#offer(leaver);
+        continue;
+      }
+      this.#hold(leaver, decision.holds);
       if (decision.act === 'wait') {
         next = Math.min(next, decision.until);
         // Node's own keep-alive timer would destroy it, whatever may have arrived by then.
         if (leaver.protocol === 'http1' && leaver.idleSince === now) leaver.connection.socket.setTimeout(0);
-      } else if (decision.act === 'leave' && left <= LEAVE_AT_ONCE) leave(leaver, this.#settings);
+      } else if (left++ < LEAVE_AT_ONCE) leave(leaver, this.#settings);
+      else this.#queue.add(leaver);
     }
     this.#wakeAt(next);
   }

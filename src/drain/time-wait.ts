@@ -1,25 +1,52 @@
+import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:net';
-import { formatAddress } from '../address.ts';
-import { readTcpTable } from '../kernel/proc-net.ts';
+import { parseTcpTable } from '../kernel/proc-net.ts';
+import { dumpTcp, hasSockDiag } from '../kernel/sock-diag.ts';
+import type { TcpSocket } from '../kernel/tcp-socket.ts';
+
+/** TCP_TIMEWAIT_LEN (include/net/tcp.h): the same on every Linux, and not to be changed at run time. */
+const TIME_WAIT_MS = 60_000;
+/** The kernel's timers and procfs count in ticks. */
+const TICK_MS = 20;
+/** From here on it pays to load the FFI and let the kernel filter: procfs writes a line for every socket of the host. */
+const MANY = 1_000;
+
+/** The ports of servers that still listen. */
+export function portsOf(servers: readonly Server[]): Set<number> {
+  return new Set(
+    servers.flatMap(server => {
+      const address = server.address();
+      return address !== null && typeof address === 'object' ? [address.port] : [];
+    }),
+  );
+}
 
 /**
- * Counts what servers leave in TIME_WAIT from now on: it stays with the side that closed first (RFC 9293 section 3.6.1).
+ * Counts what was left in TIME_WAIT at these ports in the last `elapsedMs`: it stays with the side that closed first
+ * (RFC 9293 section 3.6.1), and how long it has left says since when it is there.
  *
- * @returns how many there are more; undefined where the system does not tell
+ * @param connections how many there may be, about
+ * @returns undefined where the system does not tell
  */
-export function watchTimeWait(servers: readonly Server[]): () => number | undefined {
-  if (process.platform !== 'linux') return () => undefined;
-  const ports = new Set(servers.flatMap(server => portOf(server) ?? []));
-  const before = timeWaitAt(ports);
-  return () => [...timeWaitAt(ports)].filter(socket => !before.has(socket)).length;
+export async function countTimeWait(
+  ports: ReadonlySet<number>,
+  elapsedMs: number,
+  connections: number,
+): Promise<number | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  const sockets = connections >= MANY && hasSockDiag() ? dump(ports) : await readTables(ports);
+  const left = TIME_WAIT_MS - elapsedMs - TICK_MS;
+  return sockets.filter(({ state, remainingMs = 0 }) => state === 'TIME_WAIT' && remainingMs >= left).length;
 }
 
-function timeWaitAt(ports: ReadonlySet<number>): Set<string> {
-  const sockets = [...ports].flatMap(port => readTcpTable(port)).filter(({ state }) => state === 'TIME_WAIT');
-  return new Set(sockets.map(({ local, peer }) => `${formatAddress(local)} ${peer ? formatAddress(peer) : ''}`));
+function dump(ports: ReadonlySet<number>): TcpSocket[] {
+  return [...ports].flatMap(localPort => dumpTcp({ localPort, states: ['TIME_WAIT'] }));
 }
 
-function portOf(server: Server): number | undefined {
-  const address = server.address();
-  return address !== null && typeof address === 'object' ? address.port : undefined;
+/** Not with readTcpTable: on a host with many sockets that would hold the event loop up. */
+async function readTables(ports: ReadonlySet<number>): Promise<TcpSocket[]> {
+  // No IPv6, no such table.
+  const read = (table: string) => readFile(`/proc/self/net/${table}`, 'utf8').catch(() => '');
+  const texts = await Promise.all([read('tcp'), read('tcp6')]);
+  return texts.flatMap(text => [...ports].flatMap(port => parseTcpTable(text, port)));
 }

@@ -72,22 +72,23 @@ export function http1Sockets(server: Server): Socket[] {
 }
 
 /**
- * The sockets that are provably between two requests: the parser's own list says that no byte of a next request was
- * consumed (`ConnectionsList.idle()`, since Node 18), no response is in the making, nothing waits to be written, and
- * nothing that was read waits for a listener. A socket that never sent a byte is not one of them: before Node 26.4
- * the list calls it active, since then idle and active at once.
+ * The sockets of which the parser's own list says that no byte of a next request was consumed (`ConnectionsList.idle()`,
+ * since Node 18). Those of them that {@link isQuiet} and have read something are provably between two requests. A
+ * socket that never sent a byte is not one of them: before Node 26.4 the list calls it active, since then both.
  */
 export function idleHttp1Sockets(server: Server): Set<Socket> {
-  return new Set(socketsOf(connectionsList(server)?.idle()).filter(socket => isQuiet(socket) && socket.bytesRead > 0));
+  return new Set(socketsOf(connectionsList(server)?.idle()));
 }
 
-/** Nothing of ours is on its way out, nothing that was read waits inside. */
+/** No response is in the making, nothing waits to be written, and nothing that was read waits for a listener. */
 export function isQuiet(socket: Socket): boolean {
   return !currentResponse(socket) && !socket.destroyed && socket.writableLength === 0 && socket.readableLength === 0;
 }
 
 function socketsOf(parsers: HttpParser[] | undefined): Socket[] {
-  return (parsers ?? []).flatMap(parser => parser.socket ?? []);
+  const sockets: Socket[] = [];
+  for (const { socket } of parsers ?? []) if (socket) sockets.push(socket);
+  return sockets;
 }
 
 /** Whether an HTTP/1.1 parser reads this socket (`socket.parser`; freed by upgrade and CONNECT). */
