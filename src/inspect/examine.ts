@@ -7,10 +7,11 @@ import type { BindTrial, Inspection } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { processFacts } from '../kernel/procfs.ts';
 import { ephemeralPorts, firstUnprivilegedPort, sysctl } from '../kernel/sysctl.ts';
+import { inspectByTools } from './by-tools.ts';
 import { explain } from './explain.ts';
 import type { Facts, Self, System, TcpAddress } from './facts.ts';
 import type { InspectOptions } from './inspect.ts';
-import { inspectTcp } from './tcp.ts';
+import { inspectTcp, type TcpFacts } from './tcp.ts';
 import { inspectUnix } from './unix.ts';
 
 /** What {@link inspect} does, with all that it needs: loaded when it is called. */
@@ -18,7 +19,8 @@ export async function examine(address: string | number | Address, options: Inspe
   const asked = parseAddress(address);
   const self = describeSelf(options);
   const every = options.everyOwner ?? false;
-  const seen = 'path' in asked ? inspectUnix(asked.path, every) : inspectTcp(asked, await resolve(asked), every);
+  const seen =
+    'path' in asked ? await inspectUnix(asked.path, every) : await lookAtTcp(asked, await resolve(asked), every);
   const facts: Facts = {
     longestMs: undefined,
     listeningPorts: new Set(),
@@ -51,6 +53,11 @@ async function resolve({ host, port }: { host?: string; port: number }): Promise
   }
 }
 
+/** Asks the kernel on Linux, and the system's own tools elsewhere. */
+function lookAtTcp(asked: Address, target: TcpAddress, every: boolean): TcpFacts | Promise<TcpFacts> {
+  return process.platform === 'linux' ? inspectTcp(asked, target, every) : inspectByTools(target);
+}
+
 /** A kernel without IPv6 has none of its parameters either. */
 function hasIPv6(): boolean {
   return process.platform !== 'linux' || sysctl('net.ipv6.conf.all.disable_ipv6') !== undefined;
@@ -70,7 +77,7 @@ function readSystem(trials: readonly BindTrial[]): System {
   const interfaces = trials.some(({ code }) => code === 'EADDRNOTAVAIL') ? networkInterfaces() : {};
   return {
     ephemeralPorts: ephemeralPorts(),
-    reservedPorts: sysctl('net.ipv4.ip_local_reserved_ports') ?? '',
+    reservedPorts: sysctl('net.ipv4.ip_local_reserved_ports'),
     firstUnprivilegedPort: firstUnprivilegedPort(),
     hosts: Object.values(interfaces).flatMap(list => (list ?? []).map(({ address }) => address)),
     now: Date.now(),

@@ -94,6 +94,12 @@ function explainOtherAddress(facts: Facts): Explanation {
 function explainTimeWait(facts: Facts): Explanation {
   const sockets = count(total(facts), 'closed connection', 'closed connections');
   const until = untilWhen(facts);
+  if (facts.trials.length === 0) {
+    return {
+      summary: `${name(facts)} has ${sockets} (${showCounts(facts.counts)}) left, which block a server that does not set SO_REUSEADDR`,
+      advice: ['Node, relisten listen and relisten run set SO_REUSEADDR'],
+    };
+  }
   if (succeedsWith(facts, 'address')) {
     return {
       summary: `${name(facts)} is free for a server that sets SO_REUSEADDR; without it, ${sockets} (${showCounts(facts.counts)}) block it${until}`,
@@ -136,14 +142,23 @@ function explainClient(facts: Facts): Explanation {
   const [first, last] = facts.system.ephemeralPorts;
   const port = 'port' in facts.target ? facts.target.port : 0;
   const peer = client?.peer ? ` to ${showAddress(client.peer)}` : '';
-  const reserved = [facts.system.reservedPorts, String(port)].filter(text => text !== '').join(',');
   return {
     summary: `${name(facts)} was given to a client as the local port of its connection${peer} (${client?.state}): ${holders(facts, clients)}`,
     advice: [
       ...(client && client.inode === 0 ? adviseOnTimer(facts) : ['It is free when that connection is closed']),
-      `Ports ${first} to ${last} go to clients (net.ipv4.ip_local_port_range): listen on one outside that range, or keep this one from them: sysctl -w net.ipv4.ip_local_reserved_ports=${reserved}`,
+      `Ports ${first} to ${last} go to clients: listen on one outside that range`,
+      ...adviseToReserve(facts, port),
     ],
   };
+}
+
+/** What is reserved already must be named again. */
+function adviseToReserve({ system }: Facts, port: number): string[] {
+  if (system.reservedPorts === undefined) return [];
+  const reserved = [system.reservedPorts, String(port)].filter(text => text !== '').join(',');
+  return [
+    `Or keep this one from them (ip(7), ip_local_port_range): sysctl -w net.ipv4.ip_local_reserved_ports=${reserved}`,
+  ];
 }
 
 function explainNoRight(facts: Facts): Explanation {
@@ -224,7 +239,8 @@ function holders(facts: Facts, sockets: readonly SocketFacts[] = facts.listeners
   if (owners.some(({ pid }) => pid === facts.self.pid)) return `this process itself (pid ${facts.self.pid})`;
   if (owners.length > 0) return describeOwners(owners);
   const [socket] = sockets;
-  return socket && socket.inode !== 0 ? describeUnseen(socket, facts.self.uid) : 'no process any more';
+  if (!socket || (socket.inode === 0 && socket.state !== 'LISTEN')) return 'no process any more';
+  return describeUnseen(socket, facts.self.uid);
 }
 
 /** Whoever listens must stop, and something may start it again. */

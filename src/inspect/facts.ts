@@ -42,8 +42,8 @@ export interface Self {
 export interface System {
   /** Both ends included. */
   ephemeralPorts: [first: number, last: number];
-  /** net.ipv4.ip_local_reserved_ports, as it is; '' where there are none. */
-  reservedPorts: string;
+  /** net.ipv4.ip_local_reserved_ports, as it is; '' where there are none, undefined on other systems than Linux. */
+  reservedPorts: string | undefined;
   firstUnprivilegedPort: number;
   /** This host's own; looked up only where the one that was asked is not among them. */
   hosts: string[];

@@ -39,7 +39,8 @@ export function showCounts(counts: Partial<Record<SocketState, number>>): string
 }
 
 /** Whose a socket is where no process could be named. */
-export function describeUnseen({ uid }: SocketFacts, selfUid: number): string {
+export function describeUnseen({ uid, inode }: SocketFacts, selfUid: number): string {
+  if (inode === 0) return 'a process that could not be seen';
   return selfUid === 0 || uid === selfUid
     ? 'something that no visible process has open (another pid namespace, or the kernel itself)'
     : `a process of uid ${uid} that you may not look into`;

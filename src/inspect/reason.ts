@@ -77,8 +77,8 @@ export function isOutgoing({ local, peer }: SocketFacts, { system, listeningPort
   return isEphemeral(local.port) && (!isEphemeral(peer.port) || listeningPorts.has(peer.port));
 }
 
-function isTimed({ inode, remainingMs }: SocketFacts): boolean {
-  return inode === 0 && remainingMs !== undefined;
+function isTimed({ state, inode, remainingMs }: SocketFacts): boolean {
+  return state === 'TIME_WAIT' || (inode === 0 && remainingMs !== undefined);
 }
 
 /**
@@ -88,7 +88,6 @@ function isTimed({ inode, remainingMs }: SocketFacts): boolean {
  * |----------------------|---------------|---------------------|---------------|-------------------|
  * | anything             | yes           |                     |               | live-unix-socket  |
  * | a socket             | no            | ECONNREFUSED        |               | stale-unix-socket |
- * | a socket             | no            | nothing was tried   |               | stale-unix-socket |
  * | a socket             | no            | EACCES, EPERM       |               | no-right          |
  * | a socket             | no            | anything else       |               | live-unix-socket  |
  * | another kind of file |               |                     |               | not-a-socket      |
@@ -107,7 +106,7 @@ function reasonOfPath(facts: Facts): Reason {
   if (facts.blockers.length > 0) return 'bound-only';
   const [code] = codesOf(facts);
   if (facts.file === 'socket') {
-    const answer = facts.connect === undefined ? 'ECONNREFUSED' : facts.connect.code;
+    const answer = facts.connect?.code;
     if (answer === 'ECONNREFUSED') return 'stale-unix-socket';
     return answer !== undefined && NO_RIGHT.has(answer) ? 'no-right' : 'live-unix-socket';
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SocketAddress } from '../address.ts';
 import type { ReuseOptions, SocketState } from '../inspection.ts';
+import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { readTcpTable } from '../kernel/proc-net.ts';
 import { dumpTcp, hasSockDiag } from '../kernel/sock-diag.ts';
@@ -34,7 +35,7 @@ export const PROBE_STATES = [
 
 export type ProbeState = (typeof PROBE_STATES)[number];
 
-/** A port on which a socket is in `state`, of a server that had `old` set and was bound to `host`. */
+/** A port of its own, on which a socket is in `state`, of a server that had `old` set and was bound to `host`. */
 export interface Situation {
   state: ProbeState;
   host: string;
@@ -46,25 +47,30 @@ export interface Situation {
   timeWait?: { local: SocketAddress; peer: SocketAddress };
 }
 
+const ATTEMPTS = 10;
+
 /** Makes it. FIN_WAIT2 takes the peer some 40 ms to acknowledge: see {@link settle}. */
 export function makeSituation(state: ProbeState, host: string, old: ReuseOptions): Situation {
-  const fds: number[] = [];
-  try {
-    return arrange(state, host, old, fds);
-  } catch (error) {
-    fds.forEach(close);
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    const fds: number[] = [];
+    try {
+      return arrange(state, host, old, fds);
+    } catch (error) {
+      fds.forEach(close);
+      // Somebody else took the port in between.
+      if (codeOf(error) !== 'EADDRINUSE' || attempt === ATTEMPTS) throw error;
+    }
   }
 }
 
 function arrange(state: ProbeState, host: string, old: ReuseOptions, fds: number[]): Situation {
-  const address = addressOf(host, 0);
+  const port = freePort();
+  const address = addressOf(host, port);
   const server = socket(address.family);
   fds.push(server);
   setReuse(server, old);
   if (address.family === 'IPv6') setOption(server, 'IPV6_V6ONLY', 0);
   bind(server, address);
-  const port = portOf(localAddress(server));
   const situation: Situation = { state, host, old, port, fds };
   if (state === 'CLOSE') return situation;
   listen(server, 1);
@@ -91,6 +97,28 @@ function arrange(state: ProbeState, host: string, old: ReuseOptions, fds: number
     if (ends.local && ends.peer) situation.timeWait = { local: ends.local, peer: ends.peer };
   }
   return situation;
+}
+
+/**
+ * A port that no socket of either family has. Asked with SO_REUSEADDR, the kernel would give the port of another situation
+ * too, where only its host differs.
+ */
+function freePort(): number {
+  const bindTo = (host: string) => {
+    const fd = socket(addressOf(host, 0).family);
+    try {
+      if (host === '::') setOption(fd, 'IPV6_V6ONLY', 0);
+      bind(fd, addressOf(host, 0));
+      return portOf(localAddress(fd));
+    } finally {
+      close(fd);
+    }
+  };
+  try {
+    return bindTo('::');
+  } catch {
+    return bindTo('0.0.0.0'); // no IPv6
+  }
 }
 
 const SETTLE_MS = 1000;

@@ -10,7 +10,7 @@ import { findOwners, readReuseport } from './owners.ts';
 import { tryAll, tryBind } from './trial.ts';
 
 const NOT_SHOWN = 'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only';
-const NOT_TRIED = 'No bind could be tried for real: the C library cannot be called here';
+export const NOT_TRIED = 'No bind could be tried for real: the C library cannot be called here';
 /** More than this of blockers tell nobody anything. */
 const MAX_BLOCKERS = 100;
 /** All but CLOSE, for which the kernel walks its sockets a second time (sock-diag.ts). */

@@ -1,14 +1,15 @@
+import { once } from 'node:events';
 import { lstatSync, unlinkSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import type { SocketFacts } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
-import { close } from '../kernel/fd.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
-import { connect, socket } from '../kernel/socket.ts';
 import { dumpUnix } from '../kernel/unix-diag.ts';
 import type { Facts } from './facts.ts';
 import { findOwners } from './owners.ts';
+import { NOT_TRIED } from './tcp.ts';
 import { tryBind } from './trial.ts';
 
 export type UnixFacts = Pick<
@@ -17,7 +18,7 @@ export type UnixFacts = Pick<
 >;
 
 /** Looks at a unix path or abstract name: what is there, who listens, and what a bind would do. */
-export function inspectUnix(path: string, everyOwner: boolean): UnixFacts {
+export async function inspectUnix(path: string, everyOwner: boolean): Promise<UnixFacts> {
   const target = { family: 'unix', path } as const;
   const found = readSockets(path);
   const owners = findOwners(
@@ -37,12 +38,10 @@ export function inspectUnix(path: string, everyOwner: boolean): UnixFacts {
   };
   const abstract = path.startsWith('\0');
   if (!abstract) facts.file = fileAt(path);
-  if (!hasLibc()) facts.unseen.push('No bind could be tried for real: the C library cannot be called here');
-  else {
-    // A socket of another network namespace is in no table, but answers by its path.
-    if (facts.file === 'socket' && found.length === 0) facts.connect = { code: tryConnect(path) };
-    facts.trials = [tryUnixBind(path, facts.file)];
-  }
+  // A socket of another network namespace is in no table, but answers by its path.
+  if (facts.file === 'socket' && found.length === 0) facts.connect = { code: await tryConnect(path) };
+  if (hasLibc()) facts.trials = [tryUnixBind(path, facts.file)];
+  else facts.unseen.push(NOT_TRIED);
   return facts;
 }
 
@@ -63,15 +62,16 @@ function tryUnixBind(path: string, file: Facts['file']): Facts['trials'][number]
   return code === undefined ? { host, reuse: 'none' } : { host, reuse: 'none', code };
 }
 
-function tryConnect(path: string): string | undefined {
-  const fd = socket('unix', { nonblocking: true });
+/** Whoever listens sees a connection that is closed at once. */
+async function tryConnect(path: string): Promise<string | undefined> {
+  const socket = createConnection(path);
   try {
-    connect(fd, { family: 'unix', path });
+    await once(socket, 'connect');
     return undefined;
   } catch (error) {
     return codeOf(error);
   } finally {
-    close(fd);
+    socket.destroy();
   }
 }
 

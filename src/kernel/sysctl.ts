@@ -9,10 +9,11 @@ export function sysctl(name: string): string | undefined {
   }
 }
 
-/** The range of ports that clients are given, both ends included (ip(7), ip_local_port_range); Linux's default if unknown. */
+/** The range of ports that clients are given, both ends included (ip(7), ip_local_port_range); the default of Linux, else RFC 6335's, if unknown. */
 export function ephemeralPorts(): [first: number, last: number] {
   const [first, last] = (sysctl('net.ipv4.ip_local_port_range') ?? '').split(/\s+/).map(Number);
-  return first && last ? [first, last] : [32768, 60999];
+  if (first && last) return [first, last];
+  return process.platform === 'linux' ? [32768, 60999] : [49152, 65535];
 }
 
 /** The first port that everybody may bind (ip(7), ip_unprivileged_port_start, Linux 4.11). */

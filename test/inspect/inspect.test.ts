@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test as plainTest } from 'vitest';
 import { inspect } from '../../src/inspect/inspect.ts';
+import type { Inspection } from '../../src/inspection.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import * as kernel from '../../src/kernel/socket.ts';
@@ -251,9 +253,10 @@ test('a client that took the port as its ephemeral one, with the range and the r
       `^127\\.0\\.0\\.1:${port} was given to a client as the local port of its connection to 127\\.0\\.0\\.1:3008 \\(ESTABLISHED\\): this process itself`,
     ),
   );
-  expect(report.advice.at(-1)).toBe(
-    `Ports 40000 to 40001 go to clients (net.ipv4.ip_local_port_range): listen on one outside that range, or keep this one from them: sysctl -w net.ipv4.ip_local_reserved_ports=${port}`,
-  );
+  expect(report.advice.slice(-2)).toEqual([
+    'Ports 40000 to 40001 go to clients: listen on one outside that range',
+    `Or keep this one from them (ip(7), ip_local_port_range): sysctl -w net.ipv4.ip_local_reserved_ports=${port}`,
+  ]);
 });
 
 test('a client is told even where its peer has a port of the same range', async () => {
@@ -493,4 +496,72 @@ plainTest('an abstract name, free and taken', async () => {
     reason: 'live-unix-socket',
     listeners: [{ owners: [{ pid: process.pid }] }],
   });
+});
+
+/** The built package without node_modules, and so without FFI. */
+async function withoutFFI(address: string): Promise<Inspection> {
+  const path = folder();
+  cpSync(fileURLToPath(new URL('../../dist', import.meta.url)), join(path, 'dist'), { recursive: true });
+  writeFileSync(join(path, 'package.json'), '{"type":"module"}');
+  const source = `import { inspect } from './dist/inspect/inspect.js';
+    console.log(JSON.stringify(await inspect(${JSON.stringify(address)})));`;
+  writeFileSync(join(path, 'run.js'), source);
+  const child = spawn(process.execPath, [join(path, 'run.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let stdout = '';
+  child.stdout.on('data', chunk => {
+    stdout += chunk;
+  });
+  await once(child, 'close');
+  return JSON.parse(stdout);
+}
+
+test('without FFI /proc tells whose a listener is, and what was not seen is said', async () => {
+  keep(listener({ port: 3021 }));
+  expect(await withoutFFI('127.0.0.1:3021')).toMatchObject({
+    reason: 'live-listener',
+    listeners: [{ state: 'LISTEN', owners: [{ pid: process.pid }] }],
+    trials: [],
+    unseen: [
+      'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only',
+      'No bind could be tried for real: the C library cannot be called here',
+    ],
+  });
+  const made = listener({ port: 3022 });
+  leaveTimeWait(made);
+  close(made.fd);
+  const report = await withoutFFI('127.0.0.1:3022');
+  expect(report).toMatchObject({ reason: 'time-wait', counts: { TIME_WAIT: 1 } });
+  expect(report.blockers[0]?.remainingMs).toBeGreaterThan(50_000);
+});
+
+test('without FFI a live unix socket and a stale one are told apart', async () => {
+  const path = join(folder(), 'app.sock');
+  const live = createServer().listen(path);
+  await once(live, 'listening');
+  expect(await withoutFFI(path)).toMatchObject({
+    reason: 'live-unix-socket',
+    listeners: [{ owners: [{ pid: process.pid }] }],
+  });
+  live.close();
+  await once(live, 'close');
+  const fd = kernel.socket('unix');
+  kernel.bind(fd, { family: 'unix', path });
+  close(fd);
+  expect(await withoutFFI(path)).toMatchObject({ reason: 'stale-unix-socket', trials: [] });
+});
+
+test('a unix socket of another network namespace is found by connecting to it', async () => {
+  const path = join(folder(), 'app.sock');
+  await start([
+    'unshare',
+    '-n',
+    process.execPath,
+    '-e',
+    `require('net').createServer().listen('${path}', () => console.log(1))`,
+  ]);
+  const report = await inspect(path);
+  expect(report).toMatchObject({ reason: 'live-unix-socket', listeners: [] });
+  expect(report.summary).toMatch(
+    /is in use by something that answers, but could not be seen from here \(another network namespace\)$/,
+  );
 });
