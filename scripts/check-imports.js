@@ -33,7 +33,7 @@ const PACKAGES = { koffi: ['kernel'], commander: ['cli'], chokidar: ['supervise'
 
 /** @param {string} src @returns {Import[]} */
 function readImports(src) {
-  const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'));
+  const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(file => /\.c?ts$/.test(file));
   return files.flatMap(file => {
     const source = ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.Latest, true);
     return importsOf(source).map(found => {
@@ -93,7 +93,7 @@ function packageOf(specifier) {
 
 /** The room of a file: its first folder, or its own name. @param {string} file */
 function roomOf(file) {
-  return (file.split('/')[0] ?? '').replace(/\.ts$/, '');
+  return (file.split('/')[0] ?? '').replace(/\.c?ts$/, '');
 }
 
 /** @param {string} room */

@@ -26,7 +26,7 @@ const tree = /\n```\n(src\/\n[\s\S]*?)```/.exec(readFileSync(join(ROOT, 'ARCHITE
 const named = new Set(filesOf(tree));
 const real = new Set(
   readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.ts'))
+    .filter(file => /\.c?ts$/.test(file))
     .map(file => `src/${file}`),
 );
 const faults = [
