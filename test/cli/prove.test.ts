@@ -9,16 +9,22 @@ import { parseClass } from '../../src/cli/prove-options.ts';
 import type { Proof } from '../../src/prove/proof.ts';
 import { RELISTEN, relisten } from '../fixtures/relisten.ts';
 
-/** A server of its own process: SIGHUP makes it drop every connection, which is what a bad restart looks like. */
+/** A server of its own process: after SIGHUP it drops every connection for 100 ms, which is what a bad restart looks like. */
 const SERVER = `
+let down = false;
 const server = require('node:http').createServer((request, response) => {
   request.resume().on('end', () => {
+    if (down) return request.socket.destroy();
     if (request.url === '/slow') return response.writeHead(404).end();
     response.setHeader('x-generation', '1').end('hello');
   });
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
-process.on('SIGHUP', () => server.closeAllConnections());
+process.on('SIGHUP', () => {
+  down = true;
+  server.closeAllConnections();
+  setTimeout(() => (down = false), 100);
+});
 `;
 
 let url: string;
@@ -61,7 +67,7 @@ describe('relisten prove --url --restart', () => {
     expect(proof.verdict).toMatchObject({ ok: false, failed: proof.load.failed });
     expect(proof.load.failed).toBeGreaterThan(0);
     expect(proof.load.closedWhileIdle).toBeGreaterThan(100);
-    expect(proof.load.failed).toBe(proof.load.classes.reduce((so, one) => so + one.phases.restart.failed, 0));
+    expect(proof.load.classes[0]?.phases.restart.failed).toBeGreaterThan(0);
     expect(proof.load.generations).toMatchObject([{ generation: '1' }]);
     expect(readFileSync(page, 'utf8')).toContain('5 restarts of localhost:');
   });
