@@ -24,6 +24,7 @@ export interface Ending {
  * @returns how many processes had to be killed
  */
 export async function endRunning(running: Running, { signal, graceMs, hurry }: Ending): Promise<number> {
+  await running.spawning?.catch(() => {}); // whoever started it knows by now
   if (running.pid === undefined) running.finish(); // never spawned
   let killed = 0;
   const kill = () => {

@@ -8,10 +8,10 @@ import { receive, respondContinue } from '../kernel/seccomp.ts';
  * on as if nobody looked, where a closed notification descriptor would fail them with ENOSYS (seccomp_unotify(2)); and
  * its output goes on to where it went. It ends with the generation.
  *
- * Arguments: the notification descriptor or `-`, then a pair `read:target` for each pipe.
+ * Arguments: the pid that it is for, the notification descriptor or `-`, then a pair `read:target` for each pipe.
  */
 
-const [notify = '-', ...taps] = process.argv.slice(2);
+const [pid, notify = '-', ...taps] = process.argv.slice(2);
 
 if (notify !== '-') answer(Number(notify));
 for (const tap of taps) {
@@ -22,8 +22,7 @@ for (const tap of taps) {
   source.pipe(createWriteStream('', { fd: target, autoClose: false }));
   source.on('error', () => source.destroy());
 }
-// A signal to a process group that it shares with nobody is meant for it, and then the generation is on its own.
-process.title = 'relisten guardian';
+process.title = `relisten guardian of ${pid}`;
 
 function answer(notifyFd: number): void {
   const poller = new Poller();

@@ -89,7 +89,8 @@ export class Launcher {
       this.#user?.uid,
     );
     void running.gone.then(() => notify.close());
-    await this.#spawn(running, notify, readiness, onExit);
+    running.spawning = this.#spawn(running, notify, readiness, onExit);
+    await running.spawning;
     await readiness.ready;
   }
 
@@ -133,9 +134,9 @@ export class Launcher {
     this.#holdLifeline(running, spawned);
   }
 
-  #holdLifeline(running: Running, { notifyFd, output: { taps } }: Spawned): void {
+  #holdLifeline(running: Running, { pid, notifyFd, output: { taps } }: Spawned): void {
     if (notifyFd === undefined && taps.length === 0) return;
-    const release = holdLifeline({ notifyFd, taps }, this.#host.reaper);
+    const release = holdLifeline({ pid, notifyFd, taps }, this.#host.reaper);
     void running.gone.then(release);
   }
 

@@ -6,6 +6,8 @@ import type { Reaper } from './reaper.ts';
 
 /** What must go on for a generation when relisten is killed. Every descriptor stays the caller's. */
 export interface Lifelines {
+  /** The generation's main process, for people who look at the process table. */
+  pid: number;
   /** Of its seccomp filter. */
   notifyFd: number | undefined;
   /** Pipes that relisten copies to its own stdout (1) and stderr (2). */
@@ -25,13 +27,14 @@ const SCRIPT = 'read -r _ <&3; exec "$@"';
  *
  * @returns ends the lifeline, once nobody of the generation is left
  */
-export function holdLifeline({ notifyFd, taps }: Lifelines, reaper: Reaper): () => void {
+export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper): () => void {
   const end = pipe();
   const passed = [...(notifyFd === undefined ? [] : [notifyFd]), ...taps.map(tap => tap.read)];
   const firstTap = END_FD + 1 + (notifyFd === undefined ? 0 : 1);
   const guardian = [
     process.execPath,
     fileURLToPath(new URL('./guardian.js', import.meta.url)),
+    String(pid),
     notifyFd === undefined ? '-' : String(END_FD + 1),
     ...taps.map(({ target }, index) => `${firstTap + index}:${target}`),
   ];

@@ -18,6 +18,8 @@ export class Running {
   since = Date.now();
   /** Of the main process; undefined until it is spawned. */
   pid: number | undefined;
+  /** Settles when there is a process to end, or will never be one. */
+  spawning: Promise<void> | undefined;
   exit: ExitStatus | undefined;
   interception: Interception | undefined;
   output: Output | undefined;

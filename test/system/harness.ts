@@ -20,7 +20,11 @@ const SETTLE_MS = 2_000;
 export const NOBODY = 65_534;
 
 export interface RunOptions {
-  /** Options of `relisten run`. */
+  /** `run`, or `take` and its address. @default ['run'] */
+  verb?: string[];
+  /** Where its control socket and state are; one of its own by default. */
+  runtime?: string;
+  /** Options of the verb. */
   args?: string[];
   env?: NodeJS.ProcessEnv;
   /** As which user relisten itself runs; 0 by default. */
@@ -48,23 +52,34 @@ export class Supervised {
   readonly lines: string[] = [];
   readonly stdout: string[] = [];
   readonly #child: ChildProcess;
-  readonly #runtime: string;
+  readonly runtime: string;
   readonly #ended: Promise<Exit>;
   /** Every process that was ever seen below it, by pid, with its start time. */
   readonly #seen = new Map<number, number>();
   #onChange = () => {};
   #hasEnded = false;
 
-  constructor(command: string[], { args = [], env = {}, uid = 0, noNewPrivileges = false }: RunOptions = {}) {
-    this.#runtime = mkdtempSync(join(tmpdir(), 'run-'));
+  constructor(command: string[], options: RunOptions = {}) {
+    const { verb = ['run'], args = [], env = {}, uid = 0, noNewPrivileges = false } = options;
+    this.runtime = options.runtime ?? mkdtempSync(join(tmpdir(), 'run-'));
     const identity = uid === 0 ? [] : setpriv(uid, noNewPrivileges);
     if (uid !== 0) {
       chmodSync(tmpdir(), 0o755);
-      chownSync(this.#runtime, uid, uid);
+      chownSync(this.runtime, uid, uid);
     }
-    const argv = [...identity, process.execPath, RELISTEN, 'run', '--json', ...args, '--', ...command];
+    const argv = [
+      ...identity,
+      process.execPath,
+      RELISTEN,
+      verb[0] ?? 'run',
+      '--json',
+      ...args,
+      ...verb.slice(1),
+      '--',
+      ...command,
+    ];
     this.#child = spawn(argv[0] ?? '', argv.slice(1), {
-      env: { ...process.env, ...env, XDG_RUNTIME_DIR: this.#runtime },
+      env: { ...process.env, ...env, XDG_RUNTIME_DIR: this.runtime },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#ended = once(this.#child, 'close') as Promise<Exit>;
@@ -168,9 +183,9 @@ export class Supervised {
   async end(): Promise<End> {
     const [code, signal] = await withDeadline(this.#ended, () => `relisten did not end:\n${this.transcript()}`);
     const left = await this.#leftProcesses();
-    const files = readdirSync(this.#runtime, { recursive: true }).map(String);
+    const files = readdirSync(this.runtime, { recursive: true }).map(String);
     left.push(...files.filter(name => name !== 'relisten').map(name => `file ${name}`));
-    rmSync(this.#runtime, { recursive: true, force: true });
+    rmSync(this.runtime, { recursive: true, force: true });
     return { code, signal, left };
   }
 
@@ -194,7 +209,7 @@ export class Supervised {
       kill(this.pid);
       await this.#ended;
     }
-    rmSync(this.#runtime, { recursive: true, force: true });
+    rmSync(this.runtime, { recursive: true, force: true });
   }
 
   transcript(): string {

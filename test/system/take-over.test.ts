@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { expect, vi } from 'vitest';
+import { allProcessIds } from '../../src/kernel/process.ts';
+import { needs } from '../tools.ts';
+import { FreshClients, httpGet } from './clients.ts';
+import { freePort, NOBODY, Supervised } from './harness.ts';
+import { LISTENS, runListens } from './listens.ts';
+
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+const { test } = needs('linux', 'python3', 'root');
+
+/** A server that is no child of relisten's, at a port that the kernel chose. */
+class Stranger {
+  port = 0;
+  readonly child: ChildProcess;
+  readonly ended: Promise<unknown>;
+
+  constructor(uid = 0) {
+    const [, ...args] = LISTENS;
+    // Debian's own, which every user may run.
+    this.child = spawn('/usr/bin/python3', args, {
+      env: { ...process.env, LISTENS: '127.0.0.1:0', READY: '1' },
+      stdio: ['ignore', 'inherit', 'pipe'],
+      uid,
+      gid: uid,
+    });
+    this.ended = once(this.child, 'exit');
+  }
+
+  async serving(): Promise<this> {
+    const { stderr } = this.child;
+    if (!stderr) throw new Error('no pipe');
+    for await (const line of createInterface({ input: stderr })) {
+      this.port ||= Number(/^bound (\d+)/.exec(line)?.[1] ?? 0);
+      if (line === 'serving') return this;
+    }
+    throw new Error('the server ended');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+for (const [who, uid] of [
+  ['root', 0],
+  ['an ordinary user', NOBODY],
+] as const) {
+  test(`a live server is replaced without a client noticing, as ${who}`, async () => {
+    await using stranger = await new Stranger(uid).serving();
+    const { port } = stranger;
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    await clients.more(5);
+    await using take = runListens(`127.0.0.1:${port}`, { verb: ['take', String(port)], uid });
+    await take.event('state', ({ generation, state }) => generation === 1 && state === 'ready');
+    await stranger.ended;
+    await clients.more(20);
+    await take.restart();
+    await clients.more(20);
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(await take.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('a live server goes on untouched when what should take its place fails', async () => {
+  await using stranger = await new Stranger().serving();
+  const { port } = stranger;
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await using take = new Supervised(['sh', '-c', 'exit 4'], { verb: ['take', `127.0.0.1:${port}`] });
+  const end = await take.end();
+  expect(end, take.transcript()).toEqual({ code: 4, signal: null, left: [] });
+  await clients.more(20);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(stranger.child.exitCode).toBeNull();
+});
+
+test('a live server goes on untouched when relisten is told to stop before the other one is ready', async () => {
+  await using stranger = await new Stranger().serving();
+  const { port } = stranger;
+  await using take = new Supervised(['sleep', '60'], { verb: ['take', String(port)] });
+  await take.event('state', ({ generation, state }) => generation === 1 && state === 'starting');
+  expect(await take.stop()).toMatchObject({ left: [] });
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await clients.more(5);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(stranger.child.exitCode).toBeNull();
+});
+
+test('there is nothing to take where nobody listens', async () => {
+  const port = await freePort();
+  await using take = new Supervised(['sleep', '60'], { verb: ['take', String(port)] });
+  expect(await take.end()).toEqual({ code: 1, signal: null, left: [] });
+  expect(take.lines.join('\n')).toContain(`Cannot take ${port}: nothing listens there`);
+});
+
+test("another user's server is not for an ordinary user to take", async () => {
+  await using stranger = await new Stranger().serving();
+  const { port } = stranger;
+  await using take = new Supervised(['sleep', '60'], { verb: ['take', String(port)], uid: NOBODY });
+  expect(await take.end()).toEqual({ code: 1, signal: null, left: [] });
+  expect(take.lines.join('\n')).toMatch(new RegExp(`Cannot take ${port}`));
+  expect(stranger.child.exitCode).toBeNull();
+});
+
+test('what a relisten holds is not taken from it', async () => {
+  const port = await freePort();
+  await using run = await runListens(`127.0.0.1:${port}`).started();
+  await using take = new Supervised(['sleep', '60'], { verb: ['take', String(port)] });
+  expect(await take.end()).toMatchObject({ code: 1, left: [] });
+  expect(take.lines.join('\n')).toContain('a relisten holds it already');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a server whose relisten was killed goes on, and the next relisten of that name restarts it', async () => {
+  const port = await freePort();
+  const named = { args: ['--name', 'web'] };
+  await using killed = await runListens(`127.0.0.1:${port}`, named).started();
+  const orphan = killed.ready?.pid ?? 0;
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await clients.more(10);
+  killed.kill('SIGKILL');
+  await clients.more(10);
+  await using next = runListens(`127.0.0.1:${port}`, { ...named, runtime: killed.runtime });
+  const ready = await next.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+  await next.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+  expect(ready.pid).not.toBe(orphan);
+  await clients.more(20);
+  await next.restart();
+  await clients.more(10);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await next.stop()).toMatchObject({ left: [] });
+});
+
+const LATE_BIND = ['python3', fileURLToPath(new URL('../fixtures/servers/late-bind.py', import.meta.url))];
+
+/** Undefined before there is one, and after it. */
+function guardianOf(server: number): number | undefined {
+  return allProcessIds().find(({ pid, zombie }) => !zombie && titleOf(pid) === `relisten guardian of ${server}`)?.pid;
+}
+
+function titleOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0')[0];
+  } catch {
+    return undefined;
+  }
+}
+
+test('after relisten was killed, a later bind of its server is answered, its output goes on, and the guardian ends with it', async () => {
+  const port = await freePort();
+  await using run = new Supervised(LATE_BIND, { env: { PORT: String(port) } });
+  await run.started();
+  const server = run.ready?.pid ?? 0;
+  run.kill('SIGKILL');
+  await run.until(() => guardianOf(server) !== undefined);
+  process.kill(server, 'SIGUSR1');
+  expect(await run.line(/late bind/)).toBe('late bind: ok');
+  process.kill(server, 'SIGKILL');
+  await run.end();
+  expect(guardianOf(server)).toBeUndefined();
+});
+
+test('without its guardian, too, it serves on, and a later bind fails at once instead of waiting for nobody', async () => {
+  const port = await freePort();
+  await using run = new Supervised(LATE_BIND, { env: { PORT: String(port) } });
+  await run.started();
+  const server = run.ready?.pid ?? 0;
+  run.kill('SIGKILL');
+  await run.until(() => guardianOf(server) !== undefined);
+  process.kill(guardianOf(server) ?? 0, 'SIGKILL');
+  expect(await ask(port)).toBe('no late bind\n');
+  process.kill(server, 'SIGUSR1');
+  await vi.waitFor(async () => expect(await ask(port)).toBe('late bind: Function not implemented\n'));
+  process.kill(server, 'SIGKILL');
+  await run.end();
+});
+
+async function ask(port: number): Promise<string> {
+  const client = connect(port, '127.0.0.1');
+  let answer = '';
+  for await (const chunk of client) answer += String(chunk);
+  return answer;
+}
