@@ -1,0 +1,96 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { close } from '../../src/kernel/fd.ts';
+import { listen } from '../../src/kernel/socket.ts';
+import { KeepAlive, requestOf } from '../fixtures/keep-alive.ts';
+import { boundSocket } from '../fixtures/tcp.ts';
+
+const PROGRAM = fileURLToPath(new URL('../fixtures/programs/passing.js', import.meta.url));
+const CONNECTIONS = 50;
+const ROUNDS = 200;
+/** The next request is sent at offsets from the order to hand off up to this. */
+const LAST_OFFSET_MS = 20;
+
+async function start(generation: number, directory: string, listener: number): Promise<ChildProcess> {
+  const stdio = ['ignore', 'inherit', 'inherit', listener, 'ipc'] as const;
+  const child = fork(PROGRAM, [String(generation), directory], { stdio: [...stdio], execArgv: [] });
+  await once(child, 'message');
+  return child;
+}
+
+/** Writes a request whole, byte by byte, or in two pieces some time apart. */
+async function write(client: KeepAlive, request: string, way: number): Promise<void> {
+  if (way === 0) client.socket.write(request);
+  else if (way === 1) {
+    for (const byte of request) {
+      client.socket.write(byte);
+      await new Promise(setImmediate);
+    }
+  } else {
+    const cut = 1 + Math.floor(Math.random() * (request.length - 1));
+    client.socket.write(request.slice(0, cut));
+    await pause(Math.random() * 4);
+    client.socket.write(request.slice(cut));
+  }
+}
+
+test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS * ROUNDS} times`, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'race-'));
+  const { fd, port } = boundSocket();
+  listen(fd, 128);
+  const children = [await start(1, directory, fd), await start(2, directory, fd)];
+  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => KeepAlive.open(port)));
+  const failures: string[] = [];
+  let handedOver = 0;
+
+  /** One request of one client, at its offset. */
+  async function ask(client: KeepAlive, index: number, round: number, from: number): Promise<void> {
+    const body = (index + round) % 3 === 0 ? 'b'.repeat(200) : '';
+    const offset = ((index + Math.random()) / CONNECTIONS) * LAST_OFFSET_MS;
+    await pause(Math.max(0, from + offset - performance.now()));
+    const answer = client.answer().then(
+      text => text.slice(2) === `/${round}/${index} ${body.length}` || failures.push(`answered ${text}`),
+      error => failures.push(String(error)),
+    );
+    await write(
+      client,
+      requestOf(`/${round}/${index}`, body),
+      (index + round) % 4 === 0 ? 1 : ((index + round) % 3) * 2,
+    );
+    await answer;
+  }
+
+  try {
+    // A first request each, so that they are idle.
+    await Promise.all(clients.map((client, index) => ask(client, index, -1, performance.now())));
+    for (let round = 0; round < ROUNDS && failures.length === 0; round++) {
+      const [giver, taker] = round % 2 === 0 ? children : [children[1], children[0]];
+      const pid = taker?.pid ?? 0;
+      const told = once(giver as ChildProcess, 'message') as Promise<[{ given: number }]>;
+      giver?.send({ to: { generation: 2 - (round % 2), pid, session: pid } });
+      const from = performance.now();
+      await Promise.all(clients.map((client, index) => ask(client, index, round, from)));
+      handedOver += (await told)[0].given;
+    }
+    expect(failures).toEqual([]);
+    expect(clients.filter(client => client.closed)).toEqual([]);
+    // It was a race, not a walk: a good part of them was on the move when its request came.
+    expect(handedOver).toBeGreaterThan((CONNECTIONS * ROUNDS) / 4);
+  } finally {
+    for (const client of clients) client.destroy();
+    for (const child of children) {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    }
+    close(fd);
+    rmSync(directory, { recursive: true });
+  }
+}, 120_000);
