@@ -1,4 +1,5 @@
 import { currentResponse, http2SessionOn, isQuiet, openStreams } from '../kernel/handle.ts';
+import { hasBeenUsed } from '../kernel/tcp-handle.ts';
 import { isHandshaking, protocolOf } from './connections.ts';
 import { type Decision, decideHttp1, isEventStream, type Use, type UseFacts } from './http1.ts';
 import { isEventStream as isEventStreamOver2 } from './http2.ts';
@@ -37,7 +38,7 @@ export type Idle = () => ReadonlySet<unknown>;
 export function useOf({ connection, protocol }: Leaver, idle: Idle): Use {
   const { socket } = connection;
   if (isHandshaking(connection)) return 'silent';
-  if (socket.bytesRead === 0 && socket.bytesWritten === 0 && isQuiet(socket)) return 'silent';
+  if (!hasBeenUsed(socket) && socket.bytesWritten === 0 && isQuiet(socket)) return 'silent';
   if (protocol !== 'http1' || !isQuiet(socket)) return 'busy';
   return idle().has(socket) ? 'idle' : 'busy';
 }

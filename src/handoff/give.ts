@@ -4,12 +4,12 @@ import { close } from '../kernel/fd.ts';
 import { Poller } from '../kernel/poll.ts';
 import { connectSeqpacket, MAX_FDS } from '../kernel/scm-rights.ts';
 import { peerCredentials } from '../kernel/socket.ts';
-import { type FrozenSocket, freeze, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
+import { type FrozenSocket, freeze, hasBeenUsed, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
 import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
 import { mayReceive, type Ready, receiverPaths, watchDirectory } from './rendezvous.ts';
 import { requestsOn } from './requests.ts';
-import { isHandedOff, rawHandoffOf } from './state.ts';
+import { rawHandoffOf } from './state.ts';
 import { warnOnce } from './warn.ts';
 
 /** Passes connections to the processes of the generation that is ready. */
@@ -257,7 +257,7 @@ function give(receiver: Receiver, offers: Offer[]): void {
 function describeHttp(socket: Socket, server: Server): GivenConnection | undefined {
   const to = addressOf(server);
   if (to === undefined || socket.readableLength > 0) return undefined;
-  const given: GivenConnection = { to, protocol: 'http1', used: socket.bytesRead > 0 || isHandedOff(socket) };
+  const given: GivenConnection = { to, protocol: 'http1', used: hasBeenUsed(socket) };
   const timeoutMs = remainingTimeout(socket);
   if (timeoutMs !== undefined) given.timeoutMs = Math.round(timeoutMs);
   const requests = requestsOn(socket);

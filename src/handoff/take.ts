@@ -6,7 +6,7 @@ import { acceptFrom } from '../kernel/pipe-handle.ts';
 import { Poller } from '../kernel/poll.ts';
 import { listenSeqpacket } from '../kernel/scm-rights.ts';
 import { getOption, localAddress, peerAddress, peerCredentials } from '../kernel/socket.ts';
-import { aroundRequests, canInject, inject, markUsed } from '../kernel/tcp-handle.ts';
+import { aroundRequests, canInject, inject, passRequest, setUsed } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
 import { addressOf } from './give.ts';
 import { type GivenConnection, type Listener, type Message, matchListener } from './protocol.ts';
@@ -157,6 +157,7 @@ class ConnectionTaker implements Taker {
     try {
       const socket = inject(server, fd, injected => {
         setHandedOff(injected);
+        if (given.used || given.protocol === 'tcp') setUsed(injected);
         if (given.unread) injected.unshift(given.unread);
       });
       if (given.protocol === 'tcp') rawHandoffOf(server)?.restore(socket, given.state ?? Buffer.alloc(0));
@@ -170,7 +171,7 @@ class ConnectionTaker implements Taker {
 /** Timers and limits of a keep-alive connection go on where they were. */
 function continueHttp(socket: Socket, server: Server, given: GivenConnection): void {
   if (!given.used) return;
-  markUsed(socket);
+  passRequest(socket);
   const requests = given.requests ?? 0;
   addRequests(socket, requests);
   const keepAlive = Number(Reflect.get(server, 'keepAliveTimeout'));

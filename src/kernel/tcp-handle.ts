@@ -154,6 +154,18 @@ function parserOf(socket: Socket): HttpParser | undefined {
   return usable ? (parser as HttpParser) : undefined;
 }
 
+/** Sockets on which bytes came in another process. */
+const used = new WeakSet<Socket>();
+
+export function setUsed(socket: Socket): void {
+  used.add(socket);
+}
+
+/** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
+export function hasBeenUsed(socket: Socket): boolean {
+  return socket.bytesRead > 0 || used.has(socket);
+}
+
 const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];
 const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
 
@@ -162,7 +174,7 @@ const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
  * process: the connection is then idle in the server's own list, and headersTimeout does not end it with a 408 that the
  * client would take for the answer to its next request. The parser reads a request while none of its callbacks is there.
  */
-export function markUsed(socket: Socket): void {
+export function passRequest(socket: Socket): void {
   const parser = parserOf(socket);
   if (!parser) return;
   const type = parser.constructor;
