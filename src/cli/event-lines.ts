@@ -87,7 +87,9 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'backoff':
       return { weight: 'wait', text: backoffText(event) };
     case 'cut':
-      return { weight: 'wait', text: `generation ${event.generation} killed (${processes(event.processes)})` };
+      return { weight: 'wait', text: `generation ${event.generation} killed (${plural(event.processes, 'process')})` };
+    case 'watching':
+      return { weight: 'aside', text: `watching ${event.globs.join(' ') || '.'} (${plural(event.files, 'file')})` };
     case 'notice':
       return { weight: 'wait', text: event.text };
   }
@@ -102,8 +104,10 @@ function backoffText({ delayMs, failures }: { delayMs: number; failures: number 
   return `starting it again in ${formatDuration(delayMs)} (${failures} failures in a row)`;
 }
 
-function processes(count: number): string {
-  return count === 1 ? '1 process' : `${count} processes`;
+/** `1 file`, `2 files`; a noun in -s takes -es. */
+export function plural(count: number, noun: string): string {
+  if (count === 1) return `1 ${noun}`;
+  return `${count} ${noun}${noun.endsWith('s') ? 'es' : 's'}`;
 }
 
 /** How a process ended, after its name. */

@@ -6,6 +6,7 @@ import { codeOf } from '../kernel/errno.ts';
 import { defaultName } from '../supervise/name.ts';
 import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
 import { findUser } from '../supervise/user.ts';
+import { hasKeyboard } from './keys.ts';
 
 /** The options of `relisten run` as commander parsed them. */
 export interface RunFlags {
@@ -41,6 +42,7 @@ export interface RunOptions {
   named: boolean;
   /** Globs below the directory; all of it where none are named; undefined: do not watch. */
   watch?: string[];
+  /** There is a terminal whose keys we may read. */
   keys: boolean;
   json: boolean;
   quiet: boolean;
@@ -58,7 +60,8 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const envFile = flags.envFile === undefined ? undefined : checkEnvFile(flags.envFile);
   if (flags.user !== undefined) findUser(flags.user);
   const watch = flags.watch === true ? [] : flags.watch;
-  const { keys, json = false, quiet = false } = flags;
+  const { json = false, quiet = false } = flags;
+  const keys = flags.keys && !json && hasKeyboard();
   const { readyNotify: notify, readyHttp: http, readyTcp: tcp, readyLine: line } = flags;
   return {
     supervise: {
@@ -73,7 +76,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       stopSignal: flags.stopSignal ?? DEFAULTS.stopSignal,
       drainMs: flags.drain ?? DEFAULTS.drainMs,
       maxDraining: flags.maxDraining ?? DEFAULTS.maxDraining,
-      outliveFailedStart: watch !== undefined,
+      outliveFailedStart: watch !== undefined || keys,
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
       cwd,

@@ -9,9 +9,13 @@ import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import { findUser } from '../supervise/user.ts';
 import type { Way } from '../supervise/way.ts';
 import { EventTalk } from './event-talk.ts';
+import { silentInput } from './keys.ts';
+import { obeyKeys } from './obey-keys.ts';
+import { Orders } from './orders.ts';
 import type { RunOptions } from './run-options.ts';
 import { obeySignals } from './signals.ts';
 import { version } from './version.ts';
+import { watchFiles } from './watching.ts';
 
 /**
  * Runs a supervisor in this process until it ends, and the process with it. What the command does not need in order to
@@ -43,15 +47,21 @@ async function supervise(
   const way = wayOf(run);
   const { user } = run.supervise;
   makePrivateDirectory(claim.directory, user === undefined ? undefined : findUser(user).uid);
-  const options = { ...run.supervise, name: claim.name, intercept: way.intercept };
+  const stdin = run.keys ? silentInput() : undefined;
+  const options = { ...run.supervise, name: claim.name, intercept: way.intercept, stdin };
   const supervisor = new Supervisor(options, claim.directory);
   const talk = new EventTalk(run);
   talk.follow(supervisor);
-  obeySignals(supervisor, talk);
+  const orders = new Orders(supervisor, talk);
+  obeySignals(orders);
   const ended = new Promise<EndStatus>(fulfil => supervisor.once('end', fulfil));
   const facts = { version: version(), startedAt, way };
-  const control = Promise.race([spawned(supervisor), ended]).then(() => openControl(supervisor, claim, talk, facts));
+  const first = Promise.race([spawned(supervisor), ended]);
+  const control = first.then(() => openControl(supervisor, claim, talk, facts));
+  const { watch } = run;
+  if (watch) void first.then(() => watchFiles(watch, supervisor, orders, talk));
   talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
+  if (run.keys) obeyKeys(orders, talk, () => import('../control/status.ts').then(it => it.statusOf(supervisor, facts)));
   try {
     await start(supervisor, talk);
   } catch (error) {

@@ -1,44 +1,23 @@
 import { isatty } from 'node:tty';
-import { RelistenError } from '../errors.ts';
-import type { Supervisor } from '../supervise/supervisor.ts';
-import type { EventTalk } from './event-talk.ts';
+import type { Orders } from './orders.ts';
 
 /**
- * What signals ask of a supervisor:
+ * What signals order:
  *
- * | signal           | the first time | again       |
- * |------------------|----------------|-------------|
- * | SIGTERM, SIGINT  | drain and end  | end at once |
- * | SIGHUP, SIGUSR2  | restart        | restart     |
+ * | signal          | the first time | again       |
+ * |-----------------|----------------|-------------|
+ * | SIGTERM, SIGINT | drain and end  | end at once |
+ * | SIGHUP, SIGUSR2 | restart        | restart     |
  *
  * SIGHUP means the end where it comes because the terminal was closed.
- *
- * @returns stops listening to them
  */
-export function obeySignals(supervisor: Supervisor, talk: EventTalk): () => void {
+export function obeySignals(orders: Orders): void {
   const hadTerminal = isatty(0);
-  let stopping = false;
-  const stop = (signal: NodeJS.Signals) => {
-    talk.say({ type: 'notice', text: stopping ? `${signal} again: ending at once` : `${signal}: stopping` });
-    stopping = true;
-    void supervisor.stop();
-  };
-  const restart = (signal: NodeJS.Signals) => {
-    if (signal === 'SIGHUP' && hadTerminal && !isatty(0)) return stop(signal);
-    talk.say({ type: 'notice', text: `${signal}: restarting` });
-    supervisor.restart().catch(error => {
-      if (!(error instanceof RelistenError)) throw error;
-      talk.say({ type: 'notice', text: error.message });
-    });
-  };
-  const handlers: [NodeJS.Signals, (signal: NodeJS.Signals) => void][] = [
-    ['SIGTERM', stop],
-    ['SIGINT', stop],
-    ['SIGHUP', restart],
-    ['SIGUSR2', restart],
-  ];
-  for (const [signal, handler] of handlers) process.on(signal, handler);
-  return () => {
-    for (const [signal, handler] of handlers) process.off(signal, handler);
-  };
+  process.on('SIGTERM', () => orders.stop('SIGTERM'));
+  process.on('SIGINT', () => orders.stop('SIGINT'));
+  process.on('SIGUSR2', () => orders.restart('SIGUSR2'));
+  process.on('SIGHUP', () => {
+    if (hadTerminal && !isatty(0)) orders.stop('SIGHUP');
+    else orders.restart('SIGHUP');
+  });
 }

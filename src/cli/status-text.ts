@@ -2,7 +2,7 @@ import type { GenerationStatus, ListenerStatus, Status } from '../control/status
 import { formatCommand } from '../kernel/procfs.ts';
 import type { RestartOutcome } from '../supervise/events.ts';
 import { formatDuration } from './duration.ts';
-import { describeExit } from './event-lines.ts';
+import { describeExit, plural } from './event-lines.ts';
 
 /*
  * A supervisor's status, and the outcome of a restart, as text. Pure: colours and printing are the commands' own.
@@ -117,8 +117,4 @@ function align(rows: readonly string[][]): string[] {
       .join('  ')
       .trimEnd(),
   );
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

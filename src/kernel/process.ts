@@ -118,3 +118,10 @@ export function processIds(pid: number): ProcessIds | undefined {
     return undefined;
   }
 }
+
+/** Whether this process is in the foreground of its terminal: fields 5, 7 and 8 of proc_pid_stat(5). */
+export function isInForeground(): boolean {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const [, , pgrp, , terminal, foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return terminal !== '0' && pgrp === foreground;
+}

@@ -17,6 +17,7 @@ export type SuperviseEvent = {
   | { type: 'status'; generation: number; text: string }
   | { type: 'backoff'; delayMs: number; failures: number }
   | { type: 'cut'; generation: number; processes: number }
+  | { type: 'watching'; globs: string[]; files: number }
   | { type: 'notice'; text: string }
 );
 

@@ -47,6 +47,7 @@ export class Launcher {
     this.#user = options.user === undefined ? undefined : findUser(options.user);
     this.#hook = options.hook;
     this.#spawner = new Spawner(host.reaper, {
+      stdin: options.stdin,
       stdout: options.ready.line !== undefined,
       stderr: options.ready.line !== undefined || !process.stderr.isTTY,
     });

@@ -44,6 +44,8 @@ export interface SuperviseOptions {
   /** Path of the Node hook that the command gets in NODE_OPTIONS; undefined for none. */
   hook?: string;
   cwd: string;
+  /** Descriptor that the command gets as its stdin, the caller's to close; default: our own stdin. */
+  stdin?: number;
   envFile?: string;
   user?: string;
 }

@@ -17,6 +17,13 @@ interface Tap {
   target: 1 | 2;
 }
 
+/** What of a program's streams passes through us, and what it gets as its stdin; default: ours. */
+export interface Tapping {
+  stdin?: number;
+  stdout: boolean;
+  stderr: boolean;
+}
+
 /**
  * Where a generation's stdout and stderr go. They are the program's own: it writes to what relisten was given. Only
  * where that is not a terminal is stderr (and, for `--ready-line`, stdout) a pipe that is copied on, so that the last
@@ -31,7 +38,10 @@ export class Output {
   readonly #sources: Socket[] = [];
   #programHasIt = false;
 
-  constructor({ stdout, stderr }: { stdout: boolean; stderr: boolean }) {
+  readonly #stdin: number;
+
+  constructor({ stdin = 0, stdout, stderr }: Tapping) {
+    this.#stdin = stdin;
     if (stdout) this.#taps.push({ ...pipe(), target: 1 });
     if (stderr) this.#taps.push({ ...pipe(), target: 2 });
   }
@@ -39,7 +49,7 @@ export class Output {
   /** What the program gets as descriptors 0 to 2. */
   get stdio(): number[] {
     const of = (target: 1 | 2) => this.#taps.find(tap => tap.target === target)?.write ?? target;
-    return [0, of(1), of(2)];
+    return [this.#stdin, of(1), of(2)];
   }
 
   /** Our ends, for whoever must go on when we are killed. */

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import type { ExitStatus } from './generation.ts';
-import { Output } from './output.ts';
+import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
 
 /** What the worker thread is told. Descriptors in stdio stay the caller's. */
@@ -47,10 +47,10 @@ interface Stage {
  */
 export class Spawner {
   readonly #reaper: Reaper;
-  readonly #tapped: { stdout: boolean; stderr: boolean };
+  readonly #tapped: Tapping;
   #stage: Stage | undefined;
 
-  constructor(reaper: Reaper, tapped: { stdout: boolean; stderr: boolean }) {
+  constructor(reaper: Reaper, tapped: Tapping) {
     this.#reaper = reaper;
     this.#tapped = tapped;
   }
@@ -97,7 +97,7 @@ export class Spawner {
   }
 }
 
-function setStage(tapped: { stdout: boolean; stderr: boolean }): Stage {
+function setStage(tapped: Tapping): Stage {
   const output = new Output(tapped);
   const worker = new Worker(new URL('./spawn.worker.js', import.meta.url), {
     // It spawns one process: small heaps keep relisten small.
