@@ -204,3 +204,14 @@ export function descriptorOf(socket: Socket): number | undefined {
   const fd = isObject(handle) ? field(handle, 'fd') : undefined;
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
+
+/**
+ * The descriptor of a TCP listener that the server bound itself (`server._handle.fd`, since Node 0.x). Undefined for one
+ * that came as a descriptor: `server._connectionKey` is then `null:null:null`, else it begins with the family (since 0.12).
+ */
+export function ownListenerFd(server: Server): number | undefined {
+  const handle = field(server, '_handle');
+  const fd = isObject(handle) ? field(handle, 'fd') : undefined;
+  const isOwn = /^[46]:/.test(String(field(server, '_connectionKey')));
+  return isOwn && typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}
