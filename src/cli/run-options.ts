@@ -1,5 +1,6 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
@@ -48,6 +49,9 @@ export interface RunOptions {
   quiet: boolean;
 }
 
+/** What NODE_OPTIONS loads into Node programs. */
+const HOOK = fileURLToPath(new URL('../hook/hook.cjs', import.meta.url));
+
 /**
  * Checks everything that can be checked before anything is started.
  *
@@ -82,6 +86,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       cwd,
       envFile,
       user: flags.user,
+      hook: flags.hook ? HOOK : undefined,
     },
     named: flags.name !== undefined,
     watch,
