@@ -20,7 +20,13 @@ const ROWS = [
 ];
 
 /** The one room that may import a package; everything else is free of it. */
-const PACKAGES = { koffi: ['kernel'], commander: ['cli'], chokidar: ['supervise'], ignore: ['supervise'], 'prom-client': ['control'] };
+const PACKAGES = {
+  koffi: ['kernel'],
+  commander: ['cli'],
+  chokidar: ['supervise'],
+  ignore: ['supervise'],
+  'prom-client': ['control'],
+};
 
 /**
  * @typedef {object} Import
