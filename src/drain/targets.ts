@@ -1,4 +1,4 @@
-import { Server } from 'node:net';
+import type { Server } from 'node:net';
 import { invalidArgument } from '../errors.ts';
 import { isWebSocketServer, type WebSocketServerLike } from './websocket.ts';
 
@@ -26,11 +26,16 @@ export function serversOf(given: DrainTarget | readonly DrainTarget[]): Server[]
 }
 
 function serverOf(target: unknown, targets: readonly unknown[]): Server | [] {
-  if (target instanceof Server) return target;
+  if (isServer(target)) return target;
   if (typeof target !== 'object' || target === null) throw invalidArgument('server', target, ACCEPTED);
   // ws keeps its own or the given one in `_server` (since 1.0), and a noServer's is known to the application alone.
   const owner: unknown = isWebSocketServer(target) ? Reflect.get(target, '_server') : Reflect.get(target, 'httpServer');
-  if (owner instanceof Server) return owner;
-  if (isWebSocketServer(target) && targets.some(other => other instanceof Server)) return [];
+  if (isServer(owner)) return owner;
+  if (isWebSocketServer(target) && targets.some(isServer)) return [];
   throw invalidArgument('server', Object.prototype.toString.call(target), ACCEPTED);
+}
+
+/** Whoever has a server has loaded node:net: importing relisten need not, as it must be cheap. */
+function isServer(target: unknown): target is Server {
+  return target instanceof process.getBuiltinModule('node:net').Server;
 }
