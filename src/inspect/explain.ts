@@ -96,18 +96,18 @@ function explainTimeWait(facts: Facts): Explanation {
   const until = untilWhen(facts);
   if (facts.trials.length === 0) {
     return {
-      summary: `${name(facts)} has ${sockets} (${showCounts(facts.counts)}) left, which block a server that does not set SO_REUSEADDR`,
+      summary: `${name(facts)} has ${sockets} (${showCounts(facts.counts)}) left, which ${blocks(facts)} a server that does not set SO_REUSEADDR`,
       advice: ['Node, relisten listen and relisten run set SO_REUSEADDR'],
     };
   }
   if (succeedsWith(facts, 'address')) {
     return {
-      summary: `${name(facts)} is free for a server that sets SO_REUSEADDR; without it, ${sockets} (${showCounts(facts.counts)}) block it${until}`,
+      summary: `${name(facts)} is free for a server that sets SO_REUSEADDR; without it, ${sockets} (${showCounts(facts.counts)}) ${blocks(facts)} it${until}`,
       advice: ['Node, relisten listen and relisten run set SO_REUSEADDR', ...adviseOnTimer(facts)],
     };
   }
   return {
-    summary: `${name(facts)} is blocked${until} by ${sockets} (${showCounts(facts.counts)}) of a server that did not set SO_REUSEADDR`,
+    summary: `${name(facts)} is blocked${until && `${until},`} by ${sockets} (${showCounts(facts.counts)}) of a server that did not set SO_REUSEADDR`,
     advice: [
       ...adviseOnTimer(facts),
       'For good: set SO_REUSEADDR in the server before it binds. relisten run does that for it from outside',
@@ -119,7 +119,7 @@ function explainLeftovers(facts: Facts): Explanation {
   const owners = ownersOf(facts.blockers);
   const whose = owners.length > 0 ? `, open in ${describeOwners(owners)}` : '';
   const connections = count(total(facts), 'connection', 'connections');
-  const summary = `Nothing listens on ${name(facts)} any more, but ${connections} of the server that did (${showCounts(facts.counts)}) still block it${whose}`;
+  const summary = `Nothing listens on ${name(facts)} any more, but ${connections} of the server that did (${showCounts(facts.counts)}) still ${blocks(facts)} it${whose}`;
   if (succeedsWith(facts, 'address')) {
     return { summary, advice: ['A server that sets SO_REUSEADDR can listen beside them: Node and relisten do'] };
   }
@@ -270,13 +270,17 @@ function commandLineName({ asked }: Facts): string {
 
 function untilWhen({ longestMs, system }: Facts): string {
   if (longestMs === undefined) return '';
-  return ` for ${duration(longestMs)} more, until ${clock(system.now + longestMs, { now: system.now, seconds: true })},`;
+  return ` for ${duration(longestMs)} more, until ${clock(system.now + longestMs, { now: system.now, seconds: true })}`;
 }
 
 function succeedsWith(facts: Facts, reuse: BindTrial['reuse']): boolean {
   const host = facts.target.family === 'unix' ? facts.target.path : facts.target.host;
   const trial = facts.trials.find(candidate => candidate.host === host && candidate.reuse === reuse);
   return trial !== undefined && trial.code === undefined;
+}
+
+function blocks(facts: Facts): string {
+  return total(facts) === 1 ? 'blocks' : 'block';
 }
 
 function total({ counts }: Facts): number {

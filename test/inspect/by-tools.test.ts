@@ -82,7 +82,7 @@ plainTest('macOS: netstat shows the TIME_WAIT that lsof does not', async () => {
   expect(explain(complete(facts))).toMatchObject({
     reason: 'time-wait',
     summary:
-      '127.0.0.1:3000 has 1 closed connection (1 in TIME_WAIT) left, which block a server that does not set SO_REUSEADDR',
+      '127.0.0.1:3000 has 1 closed connection (1 in TIME_WAIT) left, which blocks a server that does not set SO_REUSEADDR',
   });
 });
 

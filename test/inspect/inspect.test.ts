@@ -209,7 +209,7 @@ test('connections of a server that no longer listens, with the process that has 
   expect(report).toMatchObject({ reason: 'leftover-connections', counts: { ESTABLISHED: 1 } });
   expect(report.blockers).toMatchObject([{ state: 'ESTABLISHED', owners: [{ pid: process.pid }] }]);
   expect(report.summary).toMatch(
-    /^Nothing listens on 127\.0\.0\.1:3006 any more, but 1 connection of the server that did \(1 in ESTABLISHED\) still block it, open in .* \(pid \d+,/,
+    /^Nothing listens on 127\.0\.0\.1:3006 any more, but 1 connection of the server that did \(1 in ESTABLISHED\) still blocks it, open in .* \(pid \d+,/,
   );
 });
 

@@ -58,7 +58,7 @@ export function addFree(program: Command): void {
 async function free(given: string, options: FreeOptions): Promise<void> {
   const address = parseAddress(given);
   if ('port' in address && address.port === 0) throw invalidArgument('port', 0, 'the number of the port to free');
-  const report = await inspect(address);
+  const report = await inspect(address, { everyOwner: true });
   const plan = planFree(report, { pid: process.pid, ancestors: ancestors() }, options.force ?? false);
   if (plan.do === 'refuse') throw refused(report, plan.why);
   if (plan.do === 'stop' && !(await stop(address, plan, options))) {
