@@ -80,7 +80,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       stopSignal: flags.stopSignal ?? DEFAULTS.stopSignal,
       drainMs: flags.drain ?? DEFAULTS.drainMs,
       maxDraining: flags.maxDraining ?? DEFAULTS.maxDraining,
-      outliveFailedStart: watch !== undefined || keys,
+      outliveFailedStart: watch !== undefined,
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
       cwd,

@@ -330,7 +330,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#failures++;
     const giveUp = this.#failures >= (this.options.giveUp ?? Number.POSITIVE_INFINITY);
     const neverReady = this.#lastReady === 0;
-    if (giveUp || (neverReady && !this.options.outliveFailedStart)) {
+    // A command that is not there is a slip of the command line, which no change to the program mends.
+    const mayMend = this.options.outliveFailedStart && end.code !== 126 && end.code !== 127;
+    if (giveUp || (neverReady && !mayMend)) {
       this.#endWith(end);
       return;
     }
