@@ -5,7 +5,7 @@
  * The last line of the output is `N passed, N failed, N skipped`; a check that fails counts as one failed.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +34,7 @@ process.exitCode = failed === 0 && counts.passed > 0 ? 0 : 1;
  */
 function runTests(args) {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rl-')));
+  chmodSync(folder, 0o755); // Some servers run as another user, and have a folder of their own below.
   const results = join(folder, 'results.json');
   const mark = `RELISTEN_TEST_RUN=${process.pid}-${Date.now()}`;
   const [name = '', value] = mark.split('=');

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { commandOf, leftFiles, markedProcesses } from '../scripts/leftovers.js';
 
 const base = tmpdir();
 const folder = realpathSync(mkdtempSync(join(base, 'rl-')));
+chmodSync(folder, 0o755); // Some servers run as another user, and have a folder of their own below.
 const runtime = realpathSync(mkdtempSync(join(base, 'rl-')));
 const mark = `${process.pid}-${Date.now()}`;
 process.env.TMPDIR = folder;
