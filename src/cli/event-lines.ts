@@ -90,6 +90,8 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
       return { weight: 'wait', text: `generation ${event.generation} killed (${plural(event.processes, 'process')})` };
     case 'watching':
       return { weight: 'aside', text: `watching ${event.globs.join(' ') || '.'} (${plural(event.files, 'file')})` };
+    case 'unintercepted':
+      return { weight: 'wait', text: `bind(2) and listen(2) are not intercepted: ${event.reason}` };
     case 'notice':
       return { weight: 'wait', text: event.text };
   }

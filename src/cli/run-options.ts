@@ -6,7 +6,7 @@ import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { defaultName } from '../supervise/name.ts';
 import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
-import { findUser } from '../supervise/user.ts';
+import { findUser, mayRead } from '../supervise/user.ts';
 import { hasKeyboard } from './keys.ts';
 
 /** The options of `relisten run` as commander parsed them. */
@@ -62,7 +62,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   checkPorts(ports);
   const cwd = checkDirectory(flags.cwd ?? process.cwd());
   const envFile = flags.envFile === undefined ? undefined : checkEnvFile(flags.envFile);
-  if (flags.user !== undefined) findUser(flags.user);
+  const user = flags.user === undefined ? undefined : findUser(flags.user);
   const watch = flags.watch === true ? [] : flags.watch;
   const { json = false, quiet = false } = flags;
   const keys = flags.keys && !json && hasKeyboard();
@@ -83,10 +83,10 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       outliveFailedStart: watch !== undefined,
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
+      hook: flags.hook && (!user || mayRead(HOOK, user)) ? HOOK : undefined,
       cwd,
       envFile,
       user: flags.user,
-      hook: flags.hook ? HOOK : undefined,
     },
     named: flags.name !== undefined,
     watch,

@@ -1,3 +1,5 @@
+import { chmodSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Address, formatAddress } from '../address.ts';
 import type { ControlServer } from '../control/server.ts';
 import type { StatusFacts } from '../control/status.ts';
@@ -6,7 +8,7 @@ import { whyNoInterception } from '../kernel/seccomp.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
 import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
-import { findUser } from '../supervise/user.ts';
+import { findUser, mayRead } from '../supervise/user.ts';
 import type { Way } from '../supervise/way.ts';
 import { EventTalk } from './event-talk.ts';
 import { silentInput } from './keys.ts';
@@ -46,10 +48,13 @@ async function supervise(
   const claim = claimFor(run);
   const way = wayOf(run);
   const { user } = run.supervise;
-  makePrivateDirectory(claim.directory, user === undefined ? undefined : findUser(user).uid);
+  const cannot = openDirectory(claim.directory, user);
   const stdin = run.keys ? silentInput() : undefined;
   const options = { ...run.supervise, name: claim.name, intercept: way.intercept, stdin };
   const supervisor = new Supervisor(options, claim.directory);
+  supervisor.on('event', event => {
+    if (event.type === 'unintercepted') Object.assign(way, { intercept: false, whyNot: event.reason });
+  });
   const talk = new EventTalk(run);
   talk.follow(supervisor);
   const orders = new Orders(supervisor, talk);
@@ -60,6 +65,7 @@ async function supervise(
   const control = first.then(() => openControl(supervisor, claim, talk, facts));
   const { watch } = run;
   if (watch) void first.then(() => watchFiles(watch, supervisor, orders, talk));
+  if (cannot !== undefined) talk.say({ type: 'notice', text: cannot });
   talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
   if (run.keys) obeyKeys(orders, talk, () => import('../control/status.ts').then(it => it.statusOf(supervisor, facts)));
   try {
@@ -88,6 +94,20 @@ function claimFor({ named, supervise: { name } }: RunOptions): Claim {
     `Cannot use the name ${name}: a relisten that runs has it. \`relisten restart ${name}\` restarts that one; or take another --name`,
     { code: 'ERR_NAME_TAKEN', op: 'run' },
   );
+}
+
+/** Makes the private directory. @returns what the program's user cannot do with it */
+function openDirectory(path: string, name: string | undefined): string | undefined {
+  if (name === undefined) {
+    makePrivateDirectory(path);
+    return undefined;
+  }
+  const user = findUser(name);
+  makePrivateDirectory(path, user.uid);
+  // Others may pass, and see no names.
+  chmodSync(dirname(path), 0o711);
+  if (mayRead(path, user)) return undefined;
+  return `${user.name} cannot reach ${path}: no sd_notify, and no handoff`;
 }
 
 function wayOf({ supervise: { intercept, ports, protocol, hook } }: RunOptions): Way {

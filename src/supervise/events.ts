@@ -18,6 +18,7 @@ export type SuperviseEvent = {
   | { type: 'backoff'; delayMs: number; failures: number }
   | { type: 'cut'; generation: number; processes: number }
   | { type: 'watching'; globs: string[]; files: number }
+  | { type: 'unintercepted'; reason: string }
   | { type: 'notice'; text: string }
 );
 

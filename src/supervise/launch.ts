@@ -10,6 +10,7 @@ import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
 import { holdLifeline } from './lifeline.ts';
+import { watchForListener } from './listen-watch.ts';
 import { NotifySocket } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { Readiness } from './ready.ts';
@@ -130,7 +131,9 @@ export class Launcher {
       listener.generations.add(running.number);
       readiness.onPassed(listener);
     }
+    if (spawned.whyNot !== undefined) this.#host.emit({ type: 'unintercepted', reason: spawned.whyNot });
     if (spawned.notifyFd !== undefined) this.#intercept(running, spawned.notifyFd, readiness);
+    else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
     this.#holdLifeline(running, spawned);
   }

@@ -19,7 +19,7 @@ export interface SpawnOrder {
 }
 
 export type SpawnReply =
-  | { type: 'spawned'; pid: number; notifyFd?: number; noNewPrivileges?: boolean }
+  | { type: 'spawned'; pid: number; notifyFd?: number; noNewPrivileges?: boolean; whyNot?: string }
   | { type: 'failed'; code: string; message: string; notifyFd?: number }
   | ({ type: 'exited' } & ExitStatus);
 
@@ -28,6 +28,8 @@ export interface Spawned {
   pid: number;
   /** Of seccomp, where the command is intercepted; the caller's to close. */
   notifyFd?: number;
+  /** Why it is not intercepted although it was to be. */
+  whyNot?: string;
   /** Setuid programs below do not gain privileges. */
   noNewPrivileges: boolean;
   /** The caller's to close once the command has ended. */
@@ -79,9 +81,9 @@ export class Spawner {
     worker.postMessage({ ...order, stdio: [...output.stdio, ...listeners] } satisfies SpawnOrder);
     const reply = await firstReply(worker);
     if (reply.type === 'spawned') {
-      const { pid, notifyFd, noNewPrivileges = false } = reply;
+      const { pid, notifyFd, whyNot, noNewPrivileges = false } = reply;
       output.start();
-      return { pid, notifyFd, noNewPrivileges, output, exit: this.#reaper.exitOf(pid, early) };
+      return { pid, notifyFd, whyNot, noNewPrivileges, output, exit: this.#reaper.exitOf(pid, early) };
     }
     this.#reaper.notSpawned();
     await ended;

@@ -10,6 +10,8 @@ import type { SpawnOrder, SpawnReply } from './spawn.ts';
  * stays unfiltered, and reaps the child (see reaper.ts), unless it ends while this thread still looks.
  */
 
+type Filter = Partial<ReturnType<typeof installFilter>> & { whyNot?: string };
+
 const port = parentPort;
 if (!port) throw new Error('spawn.worker runs as a worker thread only');
 const reply = (message: SpawnReply) => port.postMessage(message);
@@ -26,9 +28,19 @@ port.once('message', (order: SpawnOrder) => {
   port.unref();
 });
 
+/** Not to be had below another supervisor of this kind, for example (EBUSY, seccomp(2)): the command runs without it. */
+function tryFilter(): Filter {
+  try {
+    return installFilter();
+  } catch (error) {
+    return { whyNot: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 function run(order: SpawnOrder): void {
   const [file = '', ...args] = order.command;
-  const filter = order.intercept ? installFilter() : undefined;
+  const filter = order.intercept ? tryFilter() : undefined;
+  if (filter?.whyNot !== undefined) order.env.RELISTEN_INTERCEPT = '0';
   const child = spawn(file, args, {
     cwd: order.cwd,
     env: order.env,

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { invalidArgument, RelistenError } from '../errors.ts';
 
 /** An entry of passwd(5). */
@@ -27,6 +28,21 @@ export function findUser(given: string): User {
     });
   }
   return user;
+}
+
+/**
+ * Whether the user may get at a file or directory: search permission on every directory above, and read permission on
+ * itself (path_resolution(7)). Supplementary groups and access control lists are not looked at.
+ */
+export function mayRead(path: string, { uid, gid }: User): boolean {
+  const wanted = (given: string, bit: number) => {
+    const stat = statSync(given, { throwIfNoEntry: false });
+    if (!stat) return false;
+    const shift = stat.uid === uid ? 6 : stat.gid === gid ? 3 : 0;
+    return uid === 0 || ((stat.mode >> shift) & bit) !== 0;
+  };
+  const above = (given: string): boolean => given === '/' || (wanted(dirname(given), 1) && above(dirname(given)));
+  return above(path) && wanted(path, 4);
 }
 
 function parseLine(line: string): User | undefined {
