@@ -67,7 +67,10 @@ export async function waitFor(attempt: Attempt, named: Named, options: WaitOptio
       if (!seen || nextTry(seen, patience, performance.now()).verdict === 'look') {
         seen = after(seen, attempt.look());
         failure = attempt.run(seen);
-        if (failure && evict(seen)) continue;
+        if (failure && evict(seen)) {
+          seen = undefined;
+          continue;
+        }
       }
     }
     const waited = performance.now() - startedAt;
