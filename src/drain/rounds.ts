@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import {
   currentResponse,
@@ -9,6 +9,7 @@ import {
   rawSocketUnder,
   speaksHttp1,
 } from '../kernel/handle.ts';
+import { Agenda } from './agenda.ts';
 import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
 import { cut, destroy, leave, leaveBehind, sayGoodbye } from './leave.ts';
@@ -20,17 +21,14 @@ import { spreadOver } from './websocket.ts';
 
 /** Closing is a system call each, and what arrives meanwhile is lost: so few at a time, each time right after a poll. */
 const LEAVE_AT_ONCE = 32;
-/** Rounds over all connections are at least this far apart, and at most that far: some changes have no event. */
-const SHORTEST_PAUSE_MS = 50;
+/** All connections are looked at again after this time: some changes have no event. */
 const LONGEST_PAUSE_MS = 500;
 /** How long a last goodbye may take to be written when there is no time left. */
 const LAST_WORD_MS = 100;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /**
- * Goes round the connections of the servers until none is left. A round looks at each open connection afresh, decides,
- * and acts; it runs right behind the event loop's poll phase, when all that has arrived is parsed. What happens on a
- * connection brings it into the next round, and a timer brings all of them.
+ * Goes round the connections of the servers until none is left: looks at each open one afresh, decides, and acts.
  */
 export class Rounds {
   readonly tally = {
@@ -45,18 +43,17 @@ export class Rounds {
   readonly #settings: DrainSettings;
   readonly #endsAt: number;
   readonly #leavers = new Map<Socket, Leaver>();
-  readonly #poked = new Set<Leaver>();
-  /** Those whose turn to leave has come, when there are many. */
-  readonly #queue = new Set<Leaver>();
+  readonly #agenda = new Agenda<Leaver>(
+    () => this.#leavers.values(),
+    leavers => this.#round(leavers),
+  );
   readonly #asked = new WeakSet<object>();
   readonly #seen = new WeakSet<ServerResponse>();
   readonly #undo: (() => void)[] = [];
   #settle: () => void = () => undefined;
-  #state: 'watching' | 'going' | 'over' = 'watching';
+  #state: 'watching' | 'going' | 'cutting' = 'watching';
   #holding = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #timerAt = NEVER;
-  #immediate: NodeJS.Immediate | undefined;
+  #lastWord: NodeJS.Timeout | undefined;
 
   /** @param endsAt the deadline on performance.now()'s clock */
   constructor(servers: readonly Server[], settings: DrainSettings, endsAt: number) {
@@ -72,8 +69,9 @@ export class Rounds {
   watch(): void {
     for (const server of this.#servers) {
       const connections = trackConnections(server);
-      this.#listen(server, 'connection', raw => this.#add(connections.get(raw), true));
-      this.#listen(server, 'secureConnection', socket => this.#poke(this.#leaverAt(socket)));
+      this.#listen(server, 'connection', (raw: Socket) => this.#add(connections.get(raw), true));
+      this.#listen(server, 'secureConnection', (socket: Socket) => this.#poke(socket));
+      this.#listen(server, 'session', (session: ServerHttp2Session) => this.#countStreams(session));
       const interest = {
         onResponse: (response: ServerResponse) => this.#onResponse(response),
         onUpgrade: (socket: unknown) => this.#onUpgrade(socket as Socket),
@@ -89,22 +87,27 @@ export class Rounds {
   begin(): void {
     this.#state = 'going';
     if (this.#leavers.size === 0) this.#end();
-    else for (const leaver of this.#leavers.values()) this.#poke(leaver);
+    else this.#agenda.start();
   }
 
   /** The deadline: whatever is in use is cut and told of, the rest is closed. */
   cut(): void {
+    this.#state = 'cutting';
+    this.#agenda.stop();
     const now = performance.now();
     const idle = this.#glance();
     for (const leaver of this.#leavers.values()) {
+      // What is being passed on is not ours to say goodbye to: the client would hear it from its new owner's connection.
+      if (leaver.stage === 'taken' || leaver.stage === 'offered') continue;
       const loss = lossOf(leaver, idle(leaver.connection.server), now);
       if (loss) this.tally.cut.push(loss);
       leaver.stage = loss ? 'cut' : 'leaving';
       cut(leaver, this.#settings);
     }
-    setTimeout(() => {
+    this.#lastWord = setTimeout(() => {
       for (const leaver of this.#leavers.values()) destroy(leaver);
     }, LAST_WORD_MS);
+    if (this.#leavers.size === 0) this.#end();
   }
 
   /** What is open now, and how much of it the drain waits for. */
@@ -114,7 +117,7 @@ export class Rounds {
     return { open, waitingFor: this.#holding };
   }
 
-  #listen(server: Server, event: string, listener: (socket: Socket) => void): void {
+  #listen<T>(server: Server, event: string, listener: (given: T) => void): void {
     server.on(event, listener);
     this.#undo.push(() => server.off(event, listener));
   }
@@ -127,14 +130,19 @@ export class Rounds {
     const response = currentResponse(connection.socket);
     if (response) this.#onResponse(response);
     const session = http2SessionOn(connection.socket);
+    if (session && !isLate) this.#countStreams(session);
+    this.#agenda.poke(leaver);
+  }
+
+  #countStreams(session: ServerHttp2Session): void {
     const count = (stream: ServerHttp2Stream) => {
       stream.once('close', () => {
-        if (stream.rstCode === 0 && stream.writableFinished && leaver.stage !== 'cut') this.tally.finished++;
+        const isWhole = stream.rstCode === 0 && stream.writableFinished;
+        if (isWhole && this.#state !== 'cutting') this.tally.finished++;
       });
     };
-    for (const stream of session ? openStreams(session) : []) count(stream);
-    session?.on('stream', count);
-    this.#poke(leaver);
+    openStreams(session).forEach(count);
+    session.on('stream', count);
   }
 
   #leaverAt(socket: Socket): Leaver | undefined {
@@ -148,12 +156,12 @@ export class Rounds {
     const { socket } = leaver.connection;
     socket.destroySoon = () => leaveBehind(response, leaver, this.#settings);
     promiseClose(response, () => {
-      this.#poke(leaver);
+      this.#agenda.poke(leaver);
       return !this.#isOfferable(leaver);
     });
     response.once('finish', () => this.tally.finished++);
     response.once('close', () => {
-      this.#poke(leaver);
+      this.#agenda.poke(leaver);
       // Those that were queued behind it before the drain began were never shown to us.
       const next = currentResponse(socket);
       if (next && leaver.stage === 'open') this.#onResponse(next);
@@ -164,7 +172,7 @@ export class Rounds {
     const leaver = this.#leaverAt(socket);
     if (!leaver) return;
     leaver.upgradedSince = performance.now();
-    this.#poke(leaver);
+    this.#agenda.poke(leaver);
   }
 
   #isOfferable({ refused, connection: { socket, raw } }: Leaver): boolean {
@@ -174,20 +182,18 @@ export class Rounds {
   #gone(leaver: Leaver): void {
     this.#hold(leaver, false);
     this.#leavers.delete(leaver.connection.raw);
-    this.#poked.delete(leaver);
-    this.#queue.delete(leaver);
+    this.#agenda.forget(leaver);
     if (leaver.stage === 'taken') this.tally.handedOff++;
     else if (leaver.stage !== 'cut') {
       this.tally.closed[leaver.protocol]++;
       if (leaver.connection.socket !== leaver.connection.raw) this.tally.closed.overTls++;
     }
-    if (this.#leavers.size === 0 && this.#state === 'going') this.#end();
+    if (this.#leavers.size === 0 && this.#state !== 'watching') this.#end();
   }
 
   #end(): void {
-    this.#state = 'over';
-    clearTimeout(this.#timer);
-    clearImmediate(this.#immediate);
+    this.#agenda.stop();
+    clearTimeout(this.#lastWord);
     for (const undo of this.#undo) undo();
     this.#settle();
   }
@@ -197,25 +203,12 @@ export class Rounds {
     if (leaver.holds === holds) return;
     leaver.holds = holds;
     this.#holding += holds ? 1 : -1;
-    if (this.#holding === 0) for (const waiting of this.#leavers.values()) this.#poke(waiting);
+    if (this.#holding === 0) this.#agenda.pokeAll();
   }
 
-  #poke(leaver: Leaver | undefined): void {
-    if (!leaver || this.#state === 'over') return;
-    this.#poked.add(leaver);
-    if (this.#state === 'going') this.#roundSoon();
-  }
-
-  #wakeAt(at: number): void {
-    if (at >= this.#timerAt || this.#state === 'over') return;
-    clearTimeout(this.#timer);
-    this.#timerAt = at;
-    const ms = Math.max(at - performance.now(), SHORTEST_PAUSE_MS);
-    this.#timer = setTimeout(() => {
-      this.#timerAt = NEVER;
-      // From the timers phase to the one behind the poll.
-      for (const leaver of this.#leavers.values()) this.#poke(leaver);
-    }, ms);
+  #poke(socket: Socket): void {
+    const leaver = this.#leaverAt(socket);
+    if (leaver) this.#agenda.poke(leaver);
   }
 
   #glance(): (server: Server) => Idle {
@@ -227,22 +220,7 @@ export class Rounds {
     };
   }
 
-  #roundSoon(): void {
-    this.#immediate ??= setImmediate(() => {
-      this.#immediate = undefined;
-      for (const leaver of this.#queue) {
-        if (this.#poked.size >= LEAVE_AT_ONCE) break;
-        this.#queue.delete(leaver);
-        this.#poked.add(leaver);
-      }
-      const leavers = [...this.#poked];
-      this.#poked.clear();
-      this.#round(leavers);
-      if (this.#queue.size > 0 && this.#state === 'going') this.#roundSoon();
-    });
-  }
-
-  #round(leavers: Leaver[]): void {
+  #round(leavers: readonly Leaver[]): void {
     const now = performance.now();
     const idleOf = this.#glance();
     let left = 0;
@@ -259,15 +237,15 @@ export class Rounds {
       if (decision.act === 'wait') {
         next = Math.min(next, decision.until);
         // Node's own keep-alive timer would destroy it, whatever may have arrived by then.
-        if (leaver.protocol === 'http1' && leaver.idleSince === now) leaver.connection.socket.setTimeout(0);
+        if (leaver.protocol === 'http1' && leaver.idleSince === now) leaver.connection.socket.setTimeout?.(0);
       } else if (left++ < LEAVE_AT_ONCE) leave(leaver, this.#settings);
-      else this.#queue.add(leaver);
+      else this.#agenda.defer(leaver);
     }
-    this.#wakeAt(next);
+    this.#agenda.wakeAt(next);
   }
 
   /** @returns when the next of these goodbyes is due */
-  #sayGoodbyes(leavers: Leaver[], now: number): number {
+  #sayGoodbyes(leavers: readonly Leaver[], now: number): number {
     const wants = { events: this.#settings.eventStreams === 'end', ask: this.#settings.endResponse !== undefined };
     const due = leavers.filter(leaver => needsGoodbye(leaver, wants));
     const fresh = due.filter(leaver => leaver.goodbyeAt === undefined);
@@ -305,6 +283,6 @@ export class Rounds {
   #refused(leaver: Leaver): void {
     leaver.refused = true;
     if (leaver.stage === 'offered') leaver.stage = 'open';
-    this.#poke(leaver);
+    this.#agenda.poke(leaver);
   }
 }

@@ -209,6 +209,21 @@ describe('handOff', () => {
     expect(await draining).toMatchObject({ handedOff: 0, closed: { http1: 1 } });
   });
 
+  test('that has not answered at the deadline keeps what it has, and nothing is said on it', async () => {
+    const server = await serve();
+    const client = await idleClient(server);
+    const seen = promised<boolean>();
+    const handOff: DrainOptions['handOff'] = async socket => {
+      await once(socket, 'close');
+      seen.resolve(socket.writableEnded);
+      return true;
+    };
+    const report = await drain(server, { handOff, deadline: 100 });
+    expect(await seen.promise).toBe(false);
+    expect(report.cut).toEqual([]);
+    await client.ended;
+  });
+
   test('is never offered a connection that is in the middle of a request', async () => {
     const server = await serve();
     const client = await idleClient(server);

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
+import { Duplex, PassThrough } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { drain } from '../../src/drain/drain.ts';
 import { closeHeaders, decideHttp1 } from '../../src/drain/http1.ts';
@@ -328,4 +330,48 @@ test('a CONNECT tunnel and an unknown upgrade end when the application says so',
     expect(await client.ended).toBe('FIN');
   }
   expect(await draining).toMatchObject({ cut: [], closed: { upgraded: 2 } });
+});
+
+test('a connection that is no socket but any Duplex is drained too', async () => {
+  const server = await serve(hello);
+  const [toServer, toClient] = [new PassThrough(), new PassThrough()];
+  server.emit('connection', Duplex.from({ readable: toServer, writable: toClient }));
+  let received = '';
+  toClient.setEncoding('latin1').on('data', chunk => {
+    received += chunk;
+  });
+  const ended = once(toClient, 'end');
+  toServer.write('GET / HTTP/1.1\r\nHost: test\r\n\r\n');
+  await once(toClient, 'data');
+  const draining = drain(server, { ...QUICK, deadline: 2_000 });
+  await ended;
+  toServer.end();
+  expect(received).toMatch(/hello/);
+  expect(await draining).toMatchObject({ cut: [] });
+});
+
+test('the race: clients that send at any moment of a drain are answered or told before they send', async () => {
+  const server = await serve((request, response) => void request.resume().on('end', () => response.end('hello')));
+  const clients = await Promise.all(Array.from({ length: 100 }, () => idleClient(server)));
+  let answered = 0;
+  const lost: string[] = [];
+  const post = `POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n`;
+  const working = clients.map(async client => {
+    for (;;) {
+      // In two pieces, with up to 20 ms before, and between them.
+      await pause(Math.random() * 20);
+      client.send(post);
+      if (Math.random() < 0.5) await pause(Math.random() * 20);
+      const response = await client.send('12345').response();
+      if (response?.status === 200) answered++;
+      else lost.push(`${client.end} after ${answered} answers`);
+      if (!response || says(response) === 'close') break;
+    }
+    client.socket.end();
+  });
+  const draining = drain(server, { delay: 100 });
+  await Promise.all(working);
+  expect(lost).toEqual([]);
+  expect(answered).toBeGreaterThanOrEqual(100);
+  expect(await draining).toMatchObject({ cut: [], closed: { http1: 100 } });
 });

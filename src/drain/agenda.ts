@@ -1,0 +1,87 @@
+/** What is deferred is worked off this many at a time: see {@link Agenda.defer}. */
+const AT_ONCE = 32;
+/** All are looked at again at the earliest after this time, unless something happened. */
+const SHORTEST_PAUSE_MS = 50;
+
+/**
+ * When what is looked at next. A round always runs in the check phase, right behind the event loop's poll, when all that
+ * has arrived is parsed; what happens on an item brings it into the next one, and a timer brings all.
+ */
+export class Agenda<T> {
+  readonly #round: (items: readonly T[]) => void;
+  readonly #all: () => Iterable<T>;
+  readonly #poked = new Set<T>();
+  readonly #deferred = new Set<T>();
+  #state: 'waiting' | 'going' | 'over' = 'waiting';
+  #immediate: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+
+  constructor(all: () => Iterable<T>, round: (items: readonly T[]) => void) {
+    this.#all = all;
+    this.#round = round;
+  }
+
+  /** Begins, with a round over all. */
+  start(): void {
+    this.#state = 'going';
+    this.pokeAll();
+  }
+
+  stop(): void {
+    this.#state = 'over';
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+  }
+
+  /** Into the next round. */
+  poke(item: T): void {
+    this.#poked.add(item);
+    this.#roundSoon();
+  }
+
+  pokeAll(): void {
+    for (const item of this.#all()) this.#poked.add(item);
+    this.#roundSoon();
+  }
+
+  /** Into one of the next rounds, in turn: where each takes a while, the last is to be acted on as freshly as the first. */
+  defer(item: T): void {
+    this.#deferred.add(item);
+    this.#roundSoon();
+  }
+
+  forget(item: T): void {
+    this.#poked.delete(item);
+    this.#deferred.delete(item);
+  }
+
+  /** A round over all at this time of performance.now(), if there is none before. */
+  wakeAt(at: number): void {
+    if (at >= this.#timerAt || this.#state === 'over') return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    const wake = () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.pokeAll();
+    };
+    this.#timer = setTimeout(wake, Math.max(at - performance.now(), SHORTEST_PAUSE_MS));
+  }
+
+  #roundSoon(): void {
+    if (this.#state !== 'going' || this.#poked.size + this.#deferred.size === 0) return;
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      let room = AT_ONCE;
+      for (const item of this.#deferred) {
+        if (room-- === 0) break;
+        this.#deferred.delete(item);
+        this.#poked.add(item);
+      }
+      const items = [...this.#poked];
+      this.#poked.clear();
+      this.#round(items);
+      this.#roundSoon();
+    });
+  }
+}
