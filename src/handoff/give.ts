@@ -1,6 +1,7 @@
 import type { Server, Socket } from 'node:net';
 import { formatAddress } from '../address.ts';
 import { close } from '../kernel/fd.ts';
+import { isQuiet } from '../kernel/handle.ts';
 import { Poller } from '../kernel/poll.ts';
 import { connectSeqpacket, MAX_FDS } from '../kernel/scm-rights.ts';
 import { peerCredentials } from '../kernel/socket.ts';
@@ -250,13 +251,15 @@ function give(receiver: Receiver, offers: Offer[]): void {
     return { message: { type: 'give', connections } as const, fds };
   };
   receiver.channel.send(make, () => {
-    for (const offer of offers) if (!batch.includes(offer)) offer.answer(false);
+    if (batch.length === offers.length) return;
+    const sent = new Set(batch);
+    for (const offer of offers) if (!sent.has(offer)) offer.answer(false);
   });
 }
 
 function describeHttp(socket: Socket, server: Server): GivenConnection | undefined {
   const to = addressOf(server);
-  if (to === undefined || socket.readableLength > 0) return undefined;
+  if (to === undefined || !isQuiet(socket)) return undefined;
   const given: GivenConnection = { to, protocol: 'http1', used: hasBeenUsed(socket) };
   const timeoutMs = remainingTimeout(socket);
   if (timeoutMs !== undefined) given.timeoutMs = Math.round(timeoutMs);
@@ -281,13 +284,17 @@ function describeRaw(socket: Socket, server: Server): GivenConnection | undefine
 
 const addresses = new WeakMap<Server, string>();
 
-/** The address of a server, remembered because a server that was closed has none. */
-export function addressOf(server: Server): string | undefined {
+/** Remembers where a server listens: one that was closed has no address, and its connections still have. */
+export function rememberAddress(server: Server): string | undefined {
   const address = server.address();
-  if (address === null) return addresses.get(server);
+  if (address === null) return undefined;
   const text = formatAddress(
     typeof address === 'string' ? { path: address } : { host: address.address, port: address.port },
   );
   addresses.set(server, text);
   return text;
+}
+
+function addressOf(server: Server): string | undefined {
+  return addresses.get(server) ?? rememberAddress(server);
 }

@@ -49,17 +49,16 @@ export type Message =
   | { type: 'refused'; why: string; room: number };
 
 export function encode(message: Message): Buffer {
-  const text = JSON.stringify(message, (_, value: unknown) => (isSerializedBuffer(value) ? base64(value) : value));
+  const text = JSON.stringify(
+    message.type === 'give' ? { ...message, connections: message.connections.map(inText) } : message,
+  );
   return Buffer.concat([MAGIC, Buffer.of(VERSION), Buffer.from(text)]);
 }
 
-/** What Buffer.prototype.toJSON made of a Buffer before the replacer could see it. */
-function isSerializedBuffer(value: unknown): value is { type: 'Buffer'; data: number[] } {
-  return isRecord(value) && value.type === 'Buffer' && Array.isArray(value.data);
-}
-
-function base64(value: { data: number[] }): string {
-  return Buffer.from(value.data).toString('base64');
+function inText(connection: GivenConnection): object {
+  const { state, unread } = connection;
+  if (!state && !unread) return connection;
+  return { ...connection, state: state?.toString('base64'), unread: unread?.toString('base64') };
 }
 
 /**

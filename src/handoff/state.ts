@@ -29,7 +29,7 @@ export function isHandedOff(socket: Socket): boolean {
 }
 
 export function setHandedOff(socket: Socket): void {
-  Object.defineProperty(socket, HANDED_OFF, { value: true });
+  Reflect.set(socket, HANDED_OFF, true);
 }
 
 /**

@@ -1,14 +1,15 @@
 import { readdirSync, readFileSync, renameSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { parseAddress } from '../address.ts';
+import { connectionAddress } from '../kernel/connection.ts';
 import { close } from '../kernel/fd.ts';
 import { acceptFrom } from '../kernel/pipe-handle.ts';
 import { Poller } from '../kernel/poll.ts';
 import { listenSeqpacket } from '../kernel/scm-rights.ts';
-import { getOption, localAddress, peerAddress, peerCredentials } from '../kernel/socket.ts';
+import { peerCredentials } from '../kernel/socket.ts';
 import { aroundRequests, canInject, inject, passRequest, setUsed } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
-import { addressOf } from './give.ts';
+import { rememberAddress } from './give.ts';
 import { type GivenConnection, type Listener, type Message, matchListener } from './protocol.ts';
 import { receiverPath, removePath } from './rendezvous.ts';
 import { addRequests } from './requests.ts';
@@ -28,8 +29,6 @@ interface Place extends Listener {
 }
 
 type Judged = { given: GivenConnection; fd: number; place: Place };
-
-const SOCK_STREAM = 1;
 
 /**
  * Receives in the private directory, from processes of the same user.
@@ -61,7 +60,7 @@ class ConnectionTaker implements Taker {
   }
 
   add(server: Server): void {
-    const text = addressOf(server);
+    const text = rememberAddress(server);
     if (text === undefined) return;
     const protocol = 'maxRequestsPerSocket' in server ? 'http1' : 'tcp';
     const address = parseAddress(text);
@@ -135,10 +134,8 @@ class ConnectionTaker implements Taker {
   /** The listener that a connection belongs to, or why there is none. */
   #judge(given: GivenConnection, fd: number, accepted: readonly Judged[]): Place | string {
     try {
-      if (getOption(fd, 'SO_TYPE') !== SOCK_STREAM) return 'not a stream socket';
-      const local = localAddress(fd);
+      const local = connectionAddress(fd);
       if (!local) return 'its descriptor has no address';
-      peerAddress(fd); // ENOTCONN for a listener, and for a connection that is over
       const place = matchListener(
         given,
         local,

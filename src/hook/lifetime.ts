@@ -2,7 +2,7 @@ import type { Server } from 'node:net';
 import { drain } from '../drain/drain.ts';
 import type { DrainOptions } from '../drain/options.ts';
 import type { Draining } from '../drain/report.ts';
-import { addressOf, type Giver, openGiver } from '../handoff/give.ts';
+import { type Giver, openGiver, rememberAddress } from '../handoff/give.ts';
 import { type Ready, readReady } from '../handoff/rendezvous.ts';
 import { countRequests } from '../handoff/requests.ts';
 import { openTaker, type Taker } from '../handoff/take.ts';
@@ -37,7 +37,7 @@ export class Lifetime {
     this.#servers.add(server);
     server.once('close', () => this.#servers.delete(server));
     // Later it may have no address any more.
-    addressOf(server);
+    rememberAddress(server);
     countRequests(server);
     if (!this.#around || this.#draining) return;
     try {

@@ -31,6 +31,9 @@ function isStreamHandle(handle: unknown): handle is StreamHandle {
   );
 }
 
+const returnZero = () => 0;
+const returnOne = () => 1;
+
 /** A connection that nobody in this process reads or half-closes for the time being. */
 export interface FrozenSocket {
   /** The descriptor, still Node's; undefined once the socket was closed. */
@@ -55,14 +58,14 @@ export function freeze(socket: Socket): FrozenSocket | undefined {
   const wasReading = handle.reading;
   handle.readStop();
   handle.reading = false;
-  const shadows = { readStart: () => 0, shutdown: () => 1 };
-  for (const [name, value] of Object.entries(shadows)) {
-    Object.defineProperty(handle, name, { value, configurable: true, writable: true });
-  }
+  // Own properties, before those of the handle's class. A 1 says that the half-close is done.
+  handle.readStart = returnZero;
+  handle.shutdown = returnOne;
   return {
     fd: () => (handleOf(socket) === handle && !socket.destroyed ? handle.fd : undefined),
     thaw() {
-      for (const name of Object.keys(shadows)) Reflect.deleteProperty(handle, name);
+      Reflect.deleteProperty(handle, 'readStart');
+      Reflect.deleteProperty(handle, 'shutdown');
       if (!wasReading || handleOf(socket) !== handle || socket.destroyed) return;
       handle.reading = true;
       handle.readStart();
@@ -78,13 +81,28 @@ export function hasHalfCharacter(socket: Socket): boolean {
 
 /** Milliseconds until `socket.setTimeout()` fires; undefined where none is set. */
 export function remainingTimeout(socket: Socket): number | undefined {
-  const timer = bySymbol(socket, 'timeout');
-  if (!socket.timeout || typeof timer !== 'object' || timer === null) return undefined;
-  // Both are the event loop's clock, which is not to be had otherwise.
-  const now = setTimeout(() => undefined, 1);
-  clearTimeout(now);
-  const elapsed = Number(Reflect.get(now, '_idleStart')) - Number(Reflect.get(timer, '_idleStart'));
+  if (!socket.timeout) return undefined;
+  timeoutKey ??= Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'timeout');
+  const timer: unknown = timeoutKey && Reflect.get(socket, timeoutKey);
+  if (typeof timer !== 'object' || timer === null) return undefined;
+  const elapsed = loopNow() - Number(Reflect.get(timer, '_idleStart'));
   return Number.isFinite(elapsed) ? Math.max(1, socket.timeout - elapsed) : socket.timeout;
+}
+
+/** Node's key for a socket's timer. */
+let timeoutKey: symbol | undefined;
+let now: number | undefined;
+
+/** The event loop's clock, which a timer shows and nothing else does. It stands still within an iteration. */
+function loopNow(): number {
+  if (now !== undefined) return now;
+  const timer = setTimeout(() => undefined, 1);
+  clearTimeout(timer);
+  now = Number(Reflect.get(timer, '_idleStart'));
+  setImmediate(() => {
+    now = undefined;
+  });
+  return now;
 }
 
 /**
@@ -154,19 +172,20 @@ function parserOf(socket: Socket): HttpParser | undefined {
   return usable ? (parser as HttpParser) : undefined;
 }
 
-/** Sockets on which bytes came in another process. */
-const used = new WeakSet<Socket>();
+const USED = Symbol('relisten.used');
 
+/** Bytes came on it in another process. */
 export function setUsed(socket: Socket): void {
-  used.add(socket);
+  Reflect.set(socket, USED, true);
 }
 
 /** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
 export function hasBeenUsed(socket: Socket): boolean {
-  return socket.bytesRead > 0 || used.has(socket);
+  return socket.bytesRead > 0 || Reflect.get(socket, USED) === true;
 }
 
 const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];
+let eventKeys: number[] | undefined;
 const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
 
 /**
@@ -177,15 +196,15 @@ const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
 export function passRequest(socket: Socket): void {
   const parser = parserOf(socket);
   if (!parser) return;
-  const type = parser.constructor;
-  const callbacks = EVENTS.map(name => Reflect.get(type, name) as PropertyKey)
-    .filter(key => typeof key === 'number')
-    .map(key => [key, Reflect.get(parser, key)] as const);
-  for (const [key] of callbacks) Reflect.set(parser, key, undefined);
+  eventKeys ??= EVENTS.map(name => Reflect.get(parser.constructor, name)).filter(key => typeof key === 'number');
+  const callbacks = eventKeys.map(key => Reflect.get(parser, key));
+  for (const key of eventKeys) Reflect.set(parser, key, undefined);
   try {
     parser.execute(ANY_REQUEST, 0, ANY_REQUEST.length);
   } finally {
-    for (const [key, value] of callbacks) Reflect.set(parser, key, value);
+    eventKeys.forEach((key, index) => {
+      Reflect.set(parser, key, callbacks[index]);
+    });
   }
 }
 
@@ -195,9 +214,4 @@ export function aroundRequests(socket: Socket, around: (proceed: () => unknown) 
   const original = parser?.onIncoming;
   if (!parser || !original) return;
   parser.onIncoming = (...args) => around(() => Reflect.apply(original, parser, args));
-}
-
-function bySymbol(owner: object, description: string): unknown {
-  const symbol = Object.getOwnPropertySymbols(owner).find(candidate => candidate.description === description);
-  return symbol === undefined ? undefined : Reflect.get(owner, symbol);
 }

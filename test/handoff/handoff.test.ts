@@ -5,7 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addressOf, type Giver, openGiver } from '../../src/handoff/give.ts';
+import { type Giver, openGiver, rememberAddress } from '../../src/handoff/give.ts';
 import { readReady } from '../../src/handoff/rendezvous.ts';
 import { countRequests } from '../../src/handoff/requests.ts';
 import { handOff, isHandedOff } from '../../src/handoff/state.ts';
@@ -49,7 +49,7 @@ async function listening<S extends net.Server>(server: S, port = 0): Promise<S> 
   servers.push(server);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  addressOf(server);
+  rememberAddress(server);
   return server;
 }
 

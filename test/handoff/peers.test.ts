@@ -5,7 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addressOf, openGiver } from '../../src/handoff/give.ts';
+import { openGiver, rememberAddress } from '../../src/handoff/give.ts';
 import { encode, MAX_MESSAGE_BYTES, type Message } from '../../src/handoff/protocol.ts';
 import { mayReceive, receiverPath } from '../../src/handoff/rendezvous.ts';
 import { openTaker, type Taker } from '../../src/handoff/take.ts';
@@ -61,7 +61,7 @@ async function serving(): Promise<{ server: net.Server; served: net.Socket; clie
   const server = createServer((_, response) => response.end('ok')).listen(0, '127.0.0.1');
   cleanups.push(() => server.close().closeAllConnections());
   await once(server, 'listening');
-  addressOf(server);
+  rememberAddress(server);
   const accepted = once(server, 'connection') as Promise<[net.Socket]>;
   const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
   cleanups.push(() => client.destroy());
@@ -98,7 +98,7 @@ describe('a receiver', () => {
     expect(await next(peer)).toMatchObject({ fds: [] }); // its hello
   });
 
-  const connection = () => ({ to: addressOf(target.server) ?? '', protocol: 'http1' as const });
+  const connection = () => ({ to: rememberAddress(target.server) ?? '', protocol: 'http1' as const });
   const give = (count: number): Message => ({
     type: 'give',
     connections: Array.from({ length: count }, connection),
