@@ -96,6 +96,18 @@ test('an idle connection is half-closed at the end of its grace, not reset', asy
   expect(await draining).toMatchObject({ finished: 0, cut: [], closed: { http1: 1 } });
 });
 
+test("the server's own keep-alive timeout does not cut the grace short", async () => {
+  const server = await serve(hello);
+  server.keepAliveTimeout = 1;
+  const idle = await idleClient(server);
+  const before = performance.now();
+  // Node's timer fires 1 s after the timeout that it announces.
+  const draining = drain(server, { ...QUICK, idleGrace: 1_500 });
+  expect(await idle.ended).toBe('FIN');
+  expect(performance.now() - before).toBeGreaterThan(1_400);
+  await draining;
+});
+
 test('the deadline ends the grace of idle connections', async () => {
   const server = await serve(hello);
   const idle = await idleClient(server);
