@@ -13,6 +13,7 @@ const CHECKS = {
   types: ['tsc', '-p', 'tsconfig.json'],
   'lint and format': ['biome', 'check', '--error-on-warnings', '.'],
   'imports and layers': ['node', 'scripts/check-imports.js'],
+  'tree in ARCHITECTURE.md': ['node', 'scripts/check-tree.js'],
   'paths, hosts and marks': ['node', 'scripts/check-text.js'],
   'unused code and dependencies': ['knip'],
   'package shape': ['publint', '--strict'],

@@ -4,9 +4,7 @@ import { call, callAsync } from './libc.ts';
 
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
-export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
-export const POLLNVAL = 0x20;
 
 /** sizeof(struct pollfd). */
 const POLLFD_BYTES = 8;
