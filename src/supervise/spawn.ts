@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
@@ -76,7 +75,7 @@ export class Spawner {
         if (reply.type === 'exited') fulfil({ code: reply.code, signal: reply.signal });
       });
     });
-    const ended = once(worker, 'exit');
+    const ended = new Promise(fulfil => worker.once('exit', fulfil));
     worker.ref();
     worker.postMessage({ ...order, stdio: [...output.stdio, ...listeners] } satisfies SpawnOrder);
     const reply = await firstReply(worker);
@@ -93,9 +92,15 @@ export class Spawner {
   }
 
   async close(): Promise<void> {
-    await this.#stage?.output.close();
-    await this.#stage?.worker.terminate();
+    const stage = this.#stage;
+    if (!stage) return;
     this.#stage = undefined;
+    await stage.output.close();
+    // Not terminate(): a thread that is stopped while it loads koffi aborts the process.
+    const ended = new Promise(fulfil => stage.worker.once('exit', fulfil));
+    stage.worker.ref();
+    stage.worker.postMessage(undefined);
+    await ended;
   }
 }
 
@@ -105,6 +110,7 @@ function setStage(tapped: Tapping): Stage {
     // It spawns one process: small heaps keep relisten small.
     resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
   });
+  worker.on('error', () => {}); // told to whoever spawns; exit follows
   worker.unref();
   return { worker, output };
 }

@@ -19,9 +19,9 @@ const reply = (message: SpawnReply) => port.postMessage(message);
 // Done before the order comes, so that a restart does not wait for it.
 if (process.platform === 'linux') hasLibc();
 
-port.once('message', (order: SpawnOrder) => {
+port.once('message', (order: SpawnOrder | undefined) => {
   try {
-    run(order);
+    if (order) run(order);
   } catch (error) {
     reply({ type: 'failed', code: codeOf(error) ?? 'EIO', message: error instanceof Error ? error.message : '' });
   }
