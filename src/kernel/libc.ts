@@ -34,6 +34,7 @@ const PROTOTYPES = {
   prctl: 'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
   waitid: 'int waitid(int type, uint32_t id, void *info, int options)',
   ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',
+  malloc_trim: 'int malloc_trim(size_t pad)',
   if_nametoindex: 'unsigned int if_nametoindex(const void *name)',
   // The system calls without a wrapper in every libc.
   pidfd_open: ['syscall', 'long', ['long', 'int', 'unsigned int']],

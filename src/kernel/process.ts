@@ -92,7 +92,7 @@ function childrenOf(pid: number): number[] | undefined {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
     return threads.flatMap(tid => {
-      const text = readFileSync(`/proc/${pid}/task/${tid}/children`, 'latin1');
+      const text = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8');
       return text.split(' ').filter(Boolean).map(Number);
     });
   } catch {
@@ -110,9 +110,10 @@ export function allProcessIds(): ProcessIds[] {
 /** Fields 3 to 6 of /proc/PID/stat (proc_pid_stat(5)): parent, process group and session; undefined when it is gone. */
 export function processIds(pid: number): ProcessIds | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // As UTF-8 Node reads into its own stack; anything else costs 64 KiB of heap, and this is read by the hundred.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command in parentheses may itself contain spaces and parentheses.
-    const [state, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const [state, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 4);
     return { pid, zombie: state === 'Z', ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
   } catch {
     return undefined;

@@ -93,7 +93,7 @@ export function whyNoInterception(): string | undefined {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1').split('.').map(Number.parseFloat);
+  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'utf8').split('.').map(Number.parseFloat);
   if (major > 5 || (major === 5 && minor >= 9)) return undefined;
   return `Linux ${major}.${minor} cannot put a descriptor into another process (SECCOMP_IOCTL_NOTIF_ADDFD, Linux 5.9)`;
 }
@@ -184,12 +184,12 @@ export function readMemory(tid: number, address: bigint, length: number): Buffer
 
 /** Flags of another process's open descriptor, in octal there (proc_pid_fdinfo(5)). */
 export function isTargetFdCloexec(tid: number, fd: number): boolean {
-  const match = /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/${tid}/fdinfo/${fd}`, 'latin1'));
+  const match = /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/${tid}/fdinfo/${fd}`, 'utf8'));
   return (Number.parseInt(match?.[1] ?? '0', 8) & 0o2000000) !== 0;
 }
 
 /** The process that a thread belongs to: pidfd_open(2) wants the thread group's leader. */
 export function threadGroup(tid: number): number {
-  const match = /^Tgid:\s+(\d+)/m.exec(readFileSync(`/proc/${tid}/status`, 'latin1'));
+  const match = /^Tgid:\s+(\d+)/m.exec(readFileSync(`/proc/${tid}/status`, 'utf8'));
   return Number(match?.[1] ?? tid);
 }

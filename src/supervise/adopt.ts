@@ -160,7 +160,7 @@ function findFd(pid: number, inode: number): number | undefined {
 /** The systemd service that a process belongs to: it would start the server again. */
 export function serviceOf(pid: number): string | undefined {
   try {
-    return /\/([^/\n]+\.service)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))?.[1];
+    return /\/([^/\n]+\.service)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];
   } catch {
     return undefined;
   }

@@ -98,5 +98,5 @@ export class Binder {
 function mustLetBe({ address, pid, netns }: WantedBind): boolean {
   if (address.family === 'unix' || netns !== undefined) return true;
   if (process.geteuid?.() !== 0 || statSync(`/proc/${pid}`).uid === 0) return false;
-  return address.port < Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'));
+  return address.port < Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
 }

@@ -1,6 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
+import { trimHeap } from '../kernel/heap.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Binder } from './binder.ts';
@@ -57,7 +58,10 @@ export class Launcher {
   /** While nobody waits: sets the stage for the next command. */
   prepareLater(): void {
     clearTimeout(this.#prepare);
-    this.#prepare = setTimeout(() => this.#spawner.prepare(), PREPARE_AFTER_MS);
+    this.#prepare = setTimeout(() => {
+      trimHeap(); // what the thread of the last command has left
+      this.#spawner.prepare();
+    }, PREPARE_AFTER_MS);
     this.#prepare.unref();
   }
 

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { rmSync } from 'node:fs';
 import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
+import { keepHeapSmall } from '../kernel/heap.ts';
 import { Poller } from '../kernel/poll.ts';
 import { type Adopted, adoptOrphan, adoptServer, serviceOf, watchEnd } from './adopt.ts';
 import { backoffMs, HEALTHY_MS } from './backoff.ts';
@@ -135,6 +136,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   async #prepare(work: () => Promise<void>): Promise<void> {
+    keepHeapSmall();
     this.#reaper.start();
     try {
       await work();
