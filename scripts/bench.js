@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /*
  * `npm run bench [name …]`: sets up, builds, and runs the benchmarks of bench/, each a file that can run on its own and
- * prints a line for each number. `bench:restart` is apart, since it takes long.
+ * prints a line for each number.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -12,19 +12,22 @@ import { setup } from './setup.js';
 
 const BENCH = join(dirname(dirname(fileURLToPath(import.meta.url))), 'bench');
 
-/** Not benchmarks by themselves, or too long for this. */
-const APART = ['crowd', 'goal', 'restart'];
+/** Parts of benchmarks. */
+const PARTS = ['crowd', 'goal', 'libraries'];
+
+/** Only when it is asked for: it takes the better part of an hour. */
+const LONG = ['restart'];
 
 setup({ bench: true });
 if (!build()) throw new Error('The build failed: see above');
 const known = readdirSync(BENCH)
   .filter(file => file.endsWith('.js'))
   .map(file => file.slice(0, -3))
-  .filter(name => !APART.includes(name));
+  .filter(name => !PARTS.includes(name));
 const asked = process.argv.slice(2);
 const missing = asked.filter(name => !known.includes(name));
 if (missing.length > 0) throw new Error(`No such benchmark: ${missing.join(', ')}; there are ${known.join(', ')}`);
-for (const name of asked.length > 0 ? asked : known) {
+for (const name of asked.length > 0 ? asked : known.filter(name => !LONG.includes(name))) {
   console.log(`── ${name}`);
   const { status } = spawnSync(process.execPath, [join(BENCH, `${name}.js`)], {
     stdio: ['ignore', 'inherit', 'inherit'],
