@@ -7,6 +7,8 @@ export type { CutConnection, Draining, DrainPhase, DrainProgress, DrainReport, P
 export type { DrainTarget } from './drain/targets.ts';
 export type { Connection } from './drain/track.ts';
 export { RelistenError, type RelistenErrorFacts } from './errors.ts';
+export { handOff, isHandedOff, type RawHandoff } from './handoff/state.ts';
 export { type InspectOptions, inspect } from './inspect/inspect.ts';
 export type * from './inspection.ts';
 export { type Listening, type ListenOptions, listen, type RetryOptions } from './listen.ts';
+export { type CloseReason, type ServeEvents, type ServeOptions, type Serving, serve } from './serve.ts';

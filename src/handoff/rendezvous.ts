@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, unlinkSync, watch } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, unlinkSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { codeOf } from '../kernel/errno.ts';
@@ -53,14 +53,18 @@ export function mayReceive(
   return peer.pid === ready.pid || sessionOf(peer.pid) === ready.session;
 }
 
-/** The path of this thread's own socket. */
+/** A path for a receiver's socket that nobody has: a process may have several, in its threads or in one. */
 export function receiverPath(directory: string, generation: number): string {
-  return join(directory, `handoff-${generation}-${process.pid}${threadId === 0 ? '' : `.${threadId}`}.sock`);
+  for (let instance = 0; ; instance++) {
+    const own = threadId === 0 && instance === 0 ? '' : `.${threadId}.${instance}`;
+    const path = join(directory, `handoff-${generation}-${process.pid}${own}.sock`);
+    if (!existsSync(path)) return path;
+  }
 }
 
 /** The sockets of a generation's receivers. */
 export function receiverPaths(directory: string, generation: number): string[] {
-  const name = new RegExp(`^handoff-${generation}(-\\d+(\\.\\d+)?)?\\.sock$`);
+  const name = new RegExp(`^handoff-${generation}(-[\\w.-]+)?\\.sock$`);
   return readdirSync(directory)
     .filter(entry => name.test(entry))
     .sort()

@@ -20,7 +20,7 @@ export class Lifetime {
   readonly #around: Surroundings | undefined;
   readonly #servers = new Set<Server>();
   #taker: Taker | undefined;
-  #draining: Draining | undefined;
+  #stopping = false;
 
   /** @param around undefined where nobody is to hand anything to, or to receive from */
   constructor(around: Surroundings | undefined) {
@@ -35,11 +35,14 @@ export class Lifetime {
   add(server: Server): void {
     if (this.#servers.has(server)) return;
     this.#servers.add(server);
-    server.once('close', () => this.#servers.delete(server));
+    server.once('close', () => {
+      this.#servers.delete(server);
+      if (this.#servers.size === 0) this.close();
+    });
     // Later it may have no address any more.
     rememberAddress(server);
     countRequests(server);
-    if (!this.#around || this.#draining) return;
+    if (!this.#around || this.#stopping) return;
     try {
       this.#taker ??= openTaker(this.#around.directory, this.#around.generation);
       this.#taker.add(server);
@@ -48,12 +51,12 @@ export class Lifetime {
     }
   }
 
-  /** Drains all servers, and hands off what is idle if another generation is ready; a second call returns the same. */
-  stop(options: DrainOptions): Draining {
-    if (this.#draining) return this.#draining;
+  /** Drains all servers, or these, and hands off what is idle if another generation is ready. */
+  stop(options: DrainOptions, servers: Iterable<Server> = this.#servers): Draining {
+    this.#stopping = true;
     const ready = this.#successor();
     let giver: Giver | undefined;
-    const draining = drain([...this.#servers], {
+    const draining = drain([...servers], {
       ...options,
       onNotReady: async () => {
         await options.onNotReady?.();
@@ -61,18 +64,15 @@ export class Lifetime {
       },
       ...(ready && { handOff: (socket, about) => giver?.handOff(socket, about) ?? false }),
     });
-    const closed = draining.finally(async () => {
-      await giver?.close();
-      await this.close();
-    });
-    this.#draining = Object.assign(closed, { events: draining.events });
-    return this.#draining;
+    const closed = draining.finally(() => giver?.close());
+    return Object.assign(closed, { events: draining.events });
   }
 
   /** Receives no more. */
   async close(): Promise<void> {
-    await this.#taker?.close();
+    const taker = this.#taker;
     this.#taker = undefined;
+    await taker?.close();
   }
 
   /** A generation that is ready and is not ours. */

@@ -7,7 +7,7 @@ import { isRoundRobin, Primary, primaryClosed, tellPrimary } from './cluster.ts'
 import { Lifetime } from './lifetime.ts';
 import { isServed } from './served.ts';
 import { onStopSignal } from './stop-signal.ts';
-import { readSurroundings, type Surroundings } from './surroundings.ts';
+import { deadlineUnder, readSurroundings, type Surroundings } from './surroundings.ts';
 import { obeyMainThread, stopThreads } from './threads.ts';
 
 /*
@@ -39,9 +39,6 @@ export function onListening(server: Server, handle: unknown): void {
   lifetime.add(server);
   if (!installed) tellPrimary(() => onPrimaryStopped(around));
   install(around);
-  server.once('close', () => {
-    if (lifetime.servers.size === 0) lifetime.close();
-  });
 }
 
 /** A cluster worker of this process listens. */
@@ -75,12 +72,11 @@ function onPrimaryStopped({ stopSignal }: Surroundings): void {
   if (!stopping) process.kill(process.pid, stopSignal);
 }
 
-/** The supervisor kills what is left at its deadline: by then the last connection has been told. */
-async function stop({ drainMs, intercepted }: Surroundings): Promise<void> {
+async function stop(facts: Surroundings): Promise<void> {
   stopping = true;
-  const deadline = drainMs - Math.min(1_000, drainMs / 10);
+  const deadline = deadlineUnder(facts);
   const roundRobin = [...lifetime.servers].some(isRoundRobin);
-  const shared = intercepted || roundRobin;
+  const shared = facts.intercepted || roundRobin;
   const onNotReady = () => (roundRobin && accepting ? primaryClosed() : undefined);
   const drained = lifetime.servers.size > 0 ? lifetime.stop({ deadline, shared, onNotReady }) : undefined;
   await Promise.all([drained, stopThreads(threads), primary.stop()]);

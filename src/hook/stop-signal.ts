@@ -10,13 +10,18 @@ import { holdExit } from './exit.ts';
  * | has one, which calls process.exit()      | it exits, with that code                                   |
  * | has one, which does not                  | goes on until it ends by itself                            |
  * | took its listener away, and raises again | the signal ends it                                         |
+ *
+ * @param again the signal came once more; wrappers such as npm send it twice, so this need not mean hurry
  */
-export function onStopSignal(signal: NodeJS.Signals, stop: () => Promise<unknown>): void {
+export function onStopSignal(signal: NodeJS.Signals, stop: () => Promise<unknown>, again?: () => void): void {
   let stopping = false;
   let unhandled = false;
   const listener = () => {
     if (process.listenerCount(signal) - 1 <= signalExitListeners()) unhandled = true;
-    if (stopping) return;
+    if (stopping) {
+      again?.();
+      return;
+    }
     stopping = true;
     const exit = holdExit();
     stop().finally(() => {

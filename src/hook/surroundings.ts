@@ -29,3 +29,8 @@ export function readSurroundings(env: NodeJS.ProcessEnv): Surroundings | undefin
 function isSignal(name: string | undefined): name is NodeJS.Signals {
   return name !== undefined && /^SIG[A-Z0-9]+$/.test(name) && name !== 'SIGKILL' && name !== 'SIGSTOP';
 }
+
+/** The supervisor kills what is left at its own deadline: by then the last connection has been told. In milliseconds. */
+export function deadlineUnder({ drainMs }: Surroundings): number {
+  return drainMs - Math.min(1_000, drainMs / 10);
+}

@@ -1,8 +1,8 @@
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK } from './constants.ts';
+import { AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from './constants.ts';
 import { codeOf } from './errno.ts';
 import { close } from './fd.ts';
 import { call } from './libc.ts';
-import { bind } from './socket.ts';
+import { bind, connect } from './socket.ts';
 
 const SOCK_DGRAM = 2;
 /** sd_notify(3) sends one message of lines; more than this is nobody's. */
@@ -28,5 +28,17 @@ export function receiveDatagram(fd: number): string | undefined {
   } catch (error) {
     if (codeOf(error) === 'EAGAIN') return undefined;
     throw error;
+  }
+}
+
+/** Sends one message to a unix datagram socket; `@` begins an abstract name, as in NOTIFY_SOCKET (sd_notify(3)). */
+export function sendDatagram(path: string, text: string): void {
+  const fd = call('socket', [AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0], 'AF_UNIX, SOCK_DGRAM');
+  try {
+    connect(fd, { family: 'unix', path: path.replace(/^@/, '\0') });
+    const bytes = Buffer.from(text);
+    call('send', [fd, bytes, bytes.length, MSG_NOSIGNAL], `${fd}, ${path}`);
+  } finally {
+    close(fd);
   }
 }

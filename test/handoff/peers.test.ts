@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openGiver, rememberAddress } from '../../src/handoff/give.ts';
 import { encode, MAX_MESSAGE_BYTES, type Message } from '../../src/handoff/protocol.ts';
-import { mayReceive, receiverPath } from '../../src/handoff/rendezvous.ts';
+import { mayReceive, receiverPath, receiverPaths } from '../../src/handoff/rendezvous.ts';
 import { openTaker, type Taker } from '../../src/handoff/take.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { POLLIN, Poller } from '../../src/kernel/poll.ts';
@@ -94,7 +94,7 @@ describe('a receiver', () => {
     taker.add(target.server);
     injected = 0;
     target.server.on('connection', () => injected++);
-    peer = own(connectSeqpacket(receiverPath(directory, 1)));
+    peer = own(connectSeqpacket(receiverPaths(directory, 1)[0] ?? ''));
     expect(await next(peer)).toMatchObject({ fds: [] }); // its hello
   });
 
@@ -161,7 +161,7 @@ describe('a receiver', () => {
     cleanups.push(() => mine.destroy());
     const [served] = (await arrived) as [net.Socket];
     injected = 0;
-    const giver = connectSeqpacket(receiverPath(directory, 1));
+    const giver = connectSeqpacket(receiverPaths(directory, 1)[0] ?? '');
     sendFds(giver, encode(give(1)), [fdOf(served)]);
     const taken = once(target.server, 'connection');
     close(giver);
