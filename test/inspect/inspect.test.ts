@@ -1,17 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, expect, test as plainTest } from 'vitest';
+import { afterEach, beforeAll, expect } from 'vitest';
 import { inspect } from '../../src/inspect/inspect.ts';
-import type { Inspection } from '../../src/inspection.ts';
 import { close } from '../../src/kernel/fd.ts';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import * as kernel from '../../src/kernel/socket.ts';
 import { inNetworkNamespace } from '../fixtures/netns.ts';
+import { clear, end, folder, keep, keepFds, later, start } from '../fixtures/scene.ts';
 import { boundSocket, connection, leaveTimeWait, listener } from '../fixtures/tcp.ts';
 import { needs } from '../tools.ts';
 
@@ -21,58 +16,10 @@ import { needs } from '../tools.ts';
 
 const { test } = needs('root', 'netns', 'ip', 'setpriv');
 
-const open: number[] = [];
-const undo: (() => void | Promise<void>)[] = [];
-afterEach(async () => {
-  for (const fd of open.splice(0)) close(fd);
-  for (const step of undo.splice(0).reverse()) await step();
-});
+afterEach(clear);
 beforeAll(() => {
   inNetworkNamespace();
 });
-
-function keep<T extends { fd: number }>(made: T): T {
-  open.push(made.fd);
-  return made;
-}
-
-function folder(): string {
-  const path = realpathSync(mkdtempSync(join(tmpdir(), 'inspect-')));
-  undo.push(() => rmSync(path, { recursive: true }));
-  return path;
-}
-
-async function end(pid: number): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    return; // it is gone already
-  }
-  const deadline = performance.now() + 5000;
-  while (performance.now() < deadline && isAlive(pid)) await new Promise(setImmediate);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
-/** Runs a command until its first line of output, which it answers. */
-async function start(
-  command: string[],
-  options: { cwd?: string; detached?: boolean } = {},
-): Promise<ChildProcess & { line: string }> {
-  const [program = '', ...args] = command;
-  const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'inherit'] });
-  const pid = child.pid;
-  if (pid === undefined) throw new Error(`${program} does not start`);
-  undo.push(() => end(pid));
-  const [line] = await once(child.stdout, 'data');
-  return Object.assign(child, { line: String(line).trim() });
-}
 
 /** A Node server's source, which says its pid when it listens. */
 function server(port: number, host: string): string {
@@ -132,7 +79,7 @@ test('a listener that its parent left behind, in the folder of who asks, is an o
   // The shell is a session of its own and ends at once; its child belongs to pid 1 or a subreaper from then on.
   const shell = await start(['sh', '-c', `node server.js & read line`], { cwd, detached: true });
   const pid = Number(shell.line);
-  undo.push(() => end(pid));
+  later(() => end(pid));
   await end(shell.pid ?? 0);
   const program = { argv: ['node', 'other.js'], cwd };
   expect(await inspect('127.0.0.1:3001', { program })).toMatchObject({
@@ -203,7 +150,7 @@ test('TIME_WAIT on another address of the host is not in the way', async () => {
 test('connections of a server that no longer listens, with the process that has them open', async () => {
   const made = listener({ port: 3006 });
   const ends = connection(made);
-  open.push(ends.server, ends.client);
+  keepFds(ends.server, ends.client);
   close(made.fd);
   const report = await inspect('127.0.0.1:3006');
   expect(report).toMatchObject({ reason: 'leftover-connections', counts: { ESTABLISHED: 1 } });
@@ -216,7 +163,7 @@ test('connections of a server that no longer listens, with the process that has 
 test('connections that a dead server was closing', async () => {
   const made = listener({ port: 3007 });
   const ends = connection(made);
-  open.push(ends.client);
+  keepFds(ends.client);
   // Its peer does not close, so FIN_WAIT2 it is, with no process and with a timer.
   close(ends.server);
   close(made.fd);
@@ -240,10 +187,10 @@ async function untilState(localPort: number, state: string): Promise<void> {
 
 test('a client that took the port as its ephemeral one, with the range and the remedy', async () => {
   writeFileSync('/proc/sys/net/ipv4/ip_local_port_range', '40000 40001');
-  undo.push(() => writeFileSync('/proc/sys/net/ipv4/ip_local_port_range', '32768 60999'));
+  later(() => writeFileSync('/proc/sys/net/ipv4/ip_local_port_range', '32768 60999'));
   const made = keep(listener({ port: 3008 }));
   const ends = connection(made);
-  open.push(ends.server, ends.client);
+  keepFds(ends.server, ends.client);
   const taken = kernel.localAddress(ends.client);
   const port = taken && 'port' in taken ? taken.port : 0;
   const report = await inspect(`127.0.0.1:${port}`);
@@ -262,17 +209,17 @@ test('a client that took the port as its ephemeral one, with the range and the r
 test('a client is told even where its peer has a port of the same range', async () => {
   const made = keep(listener());
   const ends = connection(made);
-  open.push(ends.server, ends.client);
+  keepFds(ends.server, ends.client);
   const taken = kernel.localAddress(ends.client);
   expect((await inspect(`127.0.0.1:${taken && 'port' in taken ? taken.port : 0}`)).reason).toBe('ephemeral-client');
 });
 
 test('ports that are reserved already stay in the advice', async () => {
   writeFileSync('/proc/sys/net/ipv4/ip_local_reserved_ports', '8080,9000-9010');
-  undo.push(() => writeFileSync('/proc/sys/net/ipv4/ip_local_reserved_ports', '\n'));
+  later(() => writeFileSync('/proc/sys/net/ipv4/ip_local_reserved_ports', '\n'));
   const made = keep(listener({ port: 3009 }));
   const ends = connection(made);
-  open.push(ends.server, ends.client);
+  keepFds(ends.server, ends.client);
   const taken = kernel.localAddress(ends.client);
   const port = taken && 'port' in taken ? taken.port : 0;
   expect((await inspect(`127.0.0.1:${port}`)).advice.at(-1)).toContain(
@@ -394,174 +341,4 @@ test('a free port, and what port 0 means', async () => {
 test('a trial leaves nothing behind: the port is free for a server without options right after', async () => {
   await inspect(3019);
   keep(listener({ host: '0.0.0.0', port: 3019 }));
-});
-
-test('no right to bind a port below ip_unprivileged_port_start', async () => {
-  const { code, stdout } = await runAs(65534, '127.0.0.1:80');
-  expect(code).toBe(0);
-  const report = JSON.parse(stdout);
-  expect(report).toMatchObject({
-    reason: 'no-right',
-    summary: 'No right to bind 127.0.0.1:80: ports below 1024 need root or CAP_NET_BIND_SERVICE',
-  });
-  expect(report.advice[0]).toBe('Let everybody bind it: sysctl -w net.ipv4.ip_unprivileged_port_start=80');
-});
-
-test("an ordinary user is told that a listener is another's, and that it could not be seen whose", async () => {
-  keep(listener({ port: 3020 }));
-  const { stdout } = await runAs(65534, '127.0.0.1:3020');
-  expect(JSON.parse(stdout)).toMatchObject({
-    reason: 'live-listener',
-    summary: '127.0.0.1:3020 is in use by a process of uid 0 that you may not look into',
-    unseen: ["Other users' processes could not be seen: only root may look into them"],
-  });
-});
-
-/** Inspects as another user, in a process whose code that user may read. */
-async function runAs(uid: number, address: string): Promise<{ code: number | null; stdout: string }> {
-  const source = `import(${JSON.stringify(new URL('../../dist/inspect/inspect.js', import.meta.url).href)})
-    .then(module => module.inspect(${JSON.stringify(address)}))
-    .then(report => console.log(JSON.stringify(report)), error => { console.error(error); process.exitCode = 1; })`;
-  const child = spawn('setpriv', [`--reuid=${uid}`, '--clear-groups', process.execPath, '-e', source], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    cwd: '/',
-  });
-  let stdout = '';
-  child.stdout.on('data', chunk => {
-    stdout += chunk;
-  });
-  const [code] = await once(child, 'close');
-  return { code, stdout };
-}
-
-plainTest('a unix path that nothing has', async () => {
-  const path = join(folder(), 'app.sock');
-  expect(await inspect(path)).toMatchObject({ address: path, reason: 'free', trials: [{ host: path, reuse: 'none' }] });
-  // The trial's own file is gone.
-  expect(await inspect(path)).toMatchObject({ reason: 'free' });
-});
-
-plainTest('a unix socket that a server listens on, and the file that it leaves behind', async () => {
-  const path = join(folder(), 'app.sock');
-  const live = createServer().listen(path);
-  await once(live, 'listening');
-  const report = await inspect(path);
-  expect(report).toMatchObject({
-    reason: 'live-unix-socket',
-    listeners: [{ state: 'LISTEN', owners: [{ pid: process.pid }] }],
-  });
-  expect(report.summary).toBe(`${path} is in use by this process itself (pid ${process.pid})`);
-  live.close();
-  await once(live, 'close');
-
-  const fd = kernel.socket('unix');
-  kernel.bind(fd, { family: 'unix', path });
-  expect(await inspect(path)).toMatchObject({ reason: 'bound-only' });
-  close(fd);
-  expect(await inspect(path)).toMatchObject({
-    reason: 'stale-unix-socket',
-    summary: `${path} is a socket file that a server left behind, and nothing listens on it`,
-    trials: [{ code: 'EADDRINUSE' }],
-  });
-});
-
-plainTest('a live unix socket under another name of the same file is found, and nobody is connected to', async () => {
-  const path = folder();
-  const live = createServer().listen(join(path, 'app.sock'));
-  await once(live, 'listening');
-  let connections = 0;
-  live.on('connection', () => connections++);
-  mkdirSync(join(path, 'sub'));
-  expect(await inspect(join(path, 'sub', '..', 'app.sock'))).toMatchObject({ reason: 'live-unix-socket' });
-  live.close();
-  await once(live, 'close');
-  expect(connections).toBe(0);
-});
-
-plainTest('a file that is no socket, and a folder that is not there', async () => {
-  const path = folder();
-  writeFileSync(join(path, 'file'), '');
-  expect(await inspect(join(path, 'file'))).toMatchObject({ reason: 'not-a-socket' });
-  expect(await inspect(join(path, 'none', 'app.sock'))).toMatchObject({ reason: 'no-such-address' });
-});
-
-plainTest('an abstract name, free and taken', async () => {
-  const name = `\0relisten-test-${process.pid}`;
-  expect(await inspect({ path: name })).toMatchObject({ reason: 'free', address: `@${name.slice(1)}` });
-  const fd = kernel.socket('unix');
-  open.push(fd);
-  kernel.bind(fd, { family: 'unix', path: name });
-  kernel.listen(fd, 1);
-  expect(await inspect({ path: name })).toMatchObject({
-    reason: 'live-unix-socket',
-    listeners: [{ owners: [{ pid: process.pid }] }],
-  });
-});
-
-/** The built package without node_modules, and so without FFI. */
-async function withoutFFI(address: string): Promise<Inspection> {
-  const path = folder();
-  cpSync(fileURLToPath(new URL('../../dist', import.meta.url)), join(path, 'dist'), { recursive: true });
-  writeFileSync(join(path, 'package.json'), '{"type":"module"}');
-  const source = `import { inspect } from './dist/inspect/inspect.js';
-    console.log(JSON.stringify(await inspect(${JSON.stringify(address)})));`;
-  writeFileSync(join(path, 'run.js'), source);
-  const child = spawn(process.execPath, [join(path, 'run.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let stdout = '';
-  child.stdout.on('data', chunk => {
-    stdout += chunk;
-  });
-  await once(child, 'close');
-  return JSON.parse(stdout);
-}
-
-test('without FFI /proc tells whose a listener is, and what was not seen is said', async () => {
-  keep(listener({ port: 3021 }));
-  expect(await withoutFFI('127.0.0.1:3021')).toMatchObject({
-    reason: 'live-listener',
-    listeners: [{ state: 'LISTEN', owners: [{ pid: process.pid }] }],
-    trials: [],
-    unseen: [
-      'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only',
-      'No bind could be tried for real: the C library cannot be called here',
-    ],
-  });
-  const made = listener({ port: 3022 });
-  leaveTimeWait(made);
-  close(made.fd);
-  const report = await withoutFFI('127.0.0.1:3022');
-  expect(report).toMatchObject({ reason: 'time-wait', counts: { TIME_WAIT: 1 } });
-  expect(report.blockers[0]?.remainingMs).toBeGreaterThan(50_000);
-});
-
-test('without FFI a live unix socket and a stale one are told apart', async () => {
-  const path = join(folder(), 'app.sock');
-  const live = createServer().listen(path);
-  await once(live, 'listening');
-  expect(await withoutFFI(path)).toMatchObject({
-    reason: 'live-unix-socket',
-    listeners: [{ owners: [{ pid: process.pid }] }],
-  });
-  live.close();
-  await once(live, 'close');
-  const fd = kernel.socket('unix');
-  kernel.bind(fd, { family: 'unix', path });
-  close(fd);
-  expect(await withoutFFI(path)).toMatchObject({ reason: 'stale-unix-socket', trials: [] });
-});
-
-test('a unix socket of another network namespace is found by connecting to it', async () => {
-  const path = join(folder(), 'app.sock');
-  await start([
-    'unshare',
-    '-n',
-    process.execPath,
-    '-e',
-    `require('net').createServer().listen('${path}', () => console.log(1))`,
-  ]);
-  const report = await inspect(path);
-  expect(report).toMatchObject({ reason: 'live-unix-socket', listeners: [] });
-  expect(report.summary).toMatch(
-    /is in use by something that answers, but could not be seen from here \(another network namespace\)$/,
-  );
 });
