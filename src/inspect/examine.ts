@@ -1,10 +1,7 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type Address, formatAddress, parseAddress } from '../address.ts';
-import { RelistenError } from '../errors.ts';
+import { resolveHost } from '../bind/resolve.ts';
 import type { BindTrial, Inspection } from '../inspection.ts';
-import { codeOf } from '../kernel/errno.ts';
 import { processFacts } from '../kernel/procfs.ts';
 import { ephemeralPorts, firstUnprivilegedPort, sysctl } from '../kernel/sysctl.ts';
 import { inspectByTools } from './by-tools.ts';
@@ -20,7 +17,9 @@ export async function examine(address: string | number | Address, options: Inspe
   const self = describeSelf(options);
   const every = options.everyOwner ?? false;
   const seen =
-    'path' in asked ? await inspectUnix(asked.path, every) : await lookAtTcp(asked, await resolve(asked), every);
+    'path' in asked
+      ? await inspectUnix(asked.path, every)
+      : await lookAtTcp(asked, (await resolveHost(asked, 'inspect'))[0], every);
   const facts: Facts = {
     longestMs: undefined,
     listeningPorts: new Set(),
@@ -34,33 +33,9 @@ export async function examine(address: string | number | Address, options: Inspe
   return { address: formatAddress(asked), ...explain(facts), listeners, blockers, counts, trials, unseen };
 }
 
-/** The address that a server would bind; `::` where no host was named, which covers IPv4 as well. */
-async function resolve({ host, port }: { host?: string; port: number }): Promise<TcpAddress> {
-  if (host === undefined)
-    return hasIPv6() ? { family: 'IPv6', host: '::', port } : { family: 'IPv4', host: '0.0.0.0', port };
-  const literal = isIP(host.split('%')[0] ?? '');
-  if (literal !== 0) return { family: literal === 4 ? 'IPv4' : 'IPv6', host, port };
-  try {
-    const { address, family } = await lookup(host);
-    return { family: family === 4 ? 'IPv4' : 'IPv6', host: address, port };
-  } catch (cause) {
-    throw new RelistenError(`Cannot inspect ${formatAddress({ host, port })}: the name ${host} does not resolve`, {
-      code: codeOf(cause) ?? 'ENOTFOUND',
-      op: 'inspect',
-      address: formatAddress({ host, port }),
-      cause,
-    });
-  }
-}
-
 /** Asks the kernel on Linux, and the system's own tools elsewhere. */
 function lookAtTcp(asked: Address, target: TcpAddress, every: boolean): TcpFacts | Promise<TcpFacts> {
   return process.platform === 'linux' ? inspectTcp(asked, target, every) : inspectByTools(target);
-}
-
-/** A kernel without IPv6 has none of its parameters either. */
-function hasIPv6(): boolean {
-  return process.platform !== 'linux' || sysctl('net.ipv6.conf.all.disable_ipv6') !== undefined;
 }
 
 function describeSelf({ program }: InspectOptions): Self {

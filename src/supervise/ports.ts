@@ -1,9 +1,6 @@
-import { lookup } from 'node:dns/promises';
-import { existsSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
+import { resolveAddress } from '../bind/resolve.ts';
 import { invalidArgument } from '../errors.ts';
-import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { listen, socket } from '../kernel/socket.ts';
 import type { Binder } from './binder.ts';
@@ -21,27 +18,10 @@ const BACKLOG = 4_096;
  * @throws RelistenError for a name that does not resolve
  */
 export async function toSocketAddress(address: Address): Promise<SocketAddress> {
-  if ('path' in address) return { family: 'unix', path: address.path };
-  const { port } = address;
-  const host = address.host ?? (hasIPv6() ? '::' : '0.0.0.0');
-  const version = isIP(host.replace(/%.*$/, ''));
-  if (version !== 0) return { family: version === 6 ? 'IPv6' : 'IPv4', host, port };
   try {
-    const found = await lookup(host);
-    return { family: found.family === 6 ? 'IPv6' : 'IPv4', host: found.address, port };
+    return (await resolveAddress(address))[0];
   } catch (cause) {
-    const error = invalidArgument('host', formatAddress(address), 'a name that resolves');
-    throw Object.assign(error, { cause });
-  }
-}
-
-function hasIPv6(): boolean {
-  if (!existsSync('/proc/net/if_inet6')) return false;
-  try {
-    close(socket('IPv6'));
-    return true;
-  } catch (error) {
-    return codeOf(error) !== 'EAFNOSUPPORT';
+    throw Object.assign(invalidArgument('host', formatAddress(address), 'a name that resolves'), { cause });
   }
 }
 
