@@ -83,7 +83,10 @@ async function leaveToNode(server: Server, asked: CheckedOptions): Promise<Liste
   if (!asked.address)
     throw invalidArgument('port', undefined, 'a port or a path, as no listener can be inherited here');
   const startedAt = performance.now();
-  const warnings = await listenPlainly(server, asked, explain);
+  const inherited = inheritedFds().map(
+    ({ fd, name }) => `Descriptor ${fd} (${name}) of LISTEN_FDS is left alone: it cannot be looked at here`,
+  );
+  const warnings = [...inherited, ...(await listenPlainly(server, asked, explain))];
   const address = addressOf(server, asked.address);
   const waited = performance.now() - startedAt;
   return listening(server, { address, adopted: false, waited, warnings }, undefined, asked.signal);

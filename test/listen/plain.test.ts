@@ -41,6 +41,15 @@ describe('listen where the C library cannot be called', () => {
     ]);
   });
 
+  it('says that it adopts nothing', async () => {
+    vi.stubEnv('LISTEN_PID', String(process.pid));
+    vi.stubEnv('LISTEN_FDS', '1');
+    vi.stubEnv('LISTEN_FDNAMES', 'web');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { listening } = await listenOn({ port: 0, host: '127.0.0.1' });
+    expect(listening.warnings).toEqual(['Descriptor 3 (web) of LISTEN_FDS is left alone: it cannot be looked at here']);
+  });
+
   it('fails at once where somebody listens, and says who', async () => {
     const { listening } = await listenOn({ port: 0, host: '127.0.0.1' });
     const port = portOf(listening);

@@ -1,6 +1,10 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { close } from '../../../src/kernel/fd.ts';
+import { bind, listen as listenOn, socket } from '../../../src/kernel/socket.ts';
 import { listen } from '../../../src/listen.ts';
 import { holdPort } from '../../fixtures/hold-port.ts';
 import { deadServer, leaveFinWait2 } from '../../fixtures/leftover.ts';
@@ -59,6 +63,23 @@ describe('relisten wait --until free', () => {
     const { port } = deadServer('address');
     expect((await relisten(['wait', `127.0.0.1:${port}`, '--timeout', '1s'])).code).toBe(0);
     expect((await relisten(['wait', `127.0.0.1:${port}`, '--timeout', '1s', '--reuse', 'none'])).code).toBe(1);
+  });
+});
+
+describe('relisten wait for a unix path', () => {
+  it('takes a file that nobody has any more for free, and leaves it there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'w-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'app.sock');
+    const fd = socket('unix');
+    bind(fd, { family: 'unix', path });
+    listenOn(fd, 1);
+    expect((await relisten(['wait', path, '--until', 'listening'])).code).toBe(0);
+    const waiting = startRelisten(['wait', path]);
+    await waiting.said(/^.*app\.sock is in use by /);
+    close(fd);
+    expect((await waiting.outcome).code).toBe(0);
+    expect(existsSync(path)).toBe(true);
   });
 });
 
