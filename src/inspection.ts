@@ -74,6 +74,7 @@ export type Reason =
   | 'free'
   | 'live-listener'
   | 'orphan-listener'
+  | 'held-by-relisten'
   | 'time-wait'
   | 'leftover-connections'
   | 'bound-only'

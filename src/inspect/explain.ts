@@ -4,6 +4,7 @@ import type { BindTrial, Inspection, Reason, SocketFacts } from '../inspection.t
 import { type Facts, ownersOf } from './facts.ts';
 import { count, describeOwners, describeUnseen, duration, showAddress, showCounts } from './phrase.ts';
 import { codesOf, isOutgoing, reasonOf } from './reason.ts';
+import { relistenAmong } from './supervisor.ts';
 
 /** What a reason says: the summary without a full stop, and what to do. */
 interface Explanation {
@@ -27,6 +28,7 @@ const EXPLANATIONS: Record<Reason, (facts: Facts) => Explanation> = {
     summary: `${name(facts)} is in use by an orphan of an earlier run, ${holders(facts)}`,
     advice: [`What started it has ended and left it running. Stop it: relisten free ${commandLineName(facts)}`],
   }),
+  'held-by-relisten': explainHeld,
   'foreign-reuseport-group': explainForeignGroup,
   'other-family-or-wildcard': explainOtherAddress,
   v6only: facts => ({
@@ -68,6 +70,22 @@ function explainFree(facts: Facts): Explanation {
   }
   const tried = facts.trials.length > 0;
   return { summary: `${name(facts)} is free${tried ? '' : ', as far as could be seen'}`, advice: [] };
+}
+
+function explainHeld(facts: Facts): Explanation {
+  const owners = ownersOf(facts.listeners);
+  const relisten = relistenAmong(owners);
+  const run = owners.filter(owner => owner !== relisten?.facts);
+  const called = relisten?.name === undefined ? 'relisten' : `the relisten ${relisten.name}`;
+  const what = run.length === 0 ? 'which runs nothing there now' : `which runs ${describeOwners(run)}`;
+  const restart =
+    relisten?.name === undefined
+      ? 'relisten restart (relisten list has its name)'
+      : `relisten restart ${relisten.name}`;
+  return {
+    summary: `${name(facts)} is held by ${called} (pid ${relisten?.facts.pid}), ${what}`,
+    advice: [`Restart what it runs: ${restart}`, `Or end both: ${restart.replace('restart', 'stop')}`],
+  };
 }
 
 function explainForeignGroup(facts: Facts): Explanation {

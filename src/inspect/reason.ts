@@ -1,5 +1,6 @@
 import type { ProcessFacts, Reason, SocketFacts } from '../inspection.ts';
 import { type Facts, ownersOf, type Self } from './facts.ts';
+import { relistenAmong } from './supervisor.ts';
 
 /**
  * Why the address cannot be bound, from the facts alone. The first line that holds decides.
@@ -11,6 +12,7 @@ import { type Facts, ownersOf, type Self } from './facts.ts';
  * | a listener; an IPv4 one, `::` asked, and IPV6_V6ONLY would help           | v6only                     |
  * | – on another host or in the other family than was asked                   | other-family-or-wildcard   |
  * | – of another user, who let others join with SO_REUSEPORT                  | foreign-reuseport-group    |
+ * | – held by a relisten                                                      | held-by-relisten           |
  * | – of an orphan of this program                                            | orphan-listener            |
  * | – any other                                                               | live-listener              |
  * | the bind says EACCES or EPERM                                             | no-right                   |
@@ -49,7 +51,9 @@ function reasonOfListener(facts: Facts, listener: SocketFacts): Reason {
   if (!facts.listeners.some(({ local }) => isAsked(facts, local))) return 'other-family-or-wildcard';
   if (facts.listeners.some(({ uid, reuseport }) => uid !== facts.self.uid && reuseport))
     return 'foreign-reuseport-group';
-  const [owner] = ownersOf([listener]);
+  const owners = ownersOf([listener]);
+  if (relistenAmong(owners)) return 'held-by-relisten';
+  const [owner] = owners;
   return owner && isOwnOrphan(owner, facts.self) ? 'orphan-listener' : 'live-listener';
 }
 

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { RelistenError } from '../errors.ts';
+import { relistenAmong } from '../inspect/supervisor.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
@@ -110,7 +111,7 @@ function topmost(pids: number[]): number {
 /** Those who may not be stopped at the end of it. */
 function refuseToTake(pid: number, shown: string): void {
   const facts = processFacts(pid);
-  const isRelisten = facts?.argv.some(argument => /(?:^|\/)relisten$|\/dist\/cli\/main\.js$/.test(argument));
+  const isRelisten = facts !== undefined && relistenAmong([facts]) !== undefined;
   const why =
     pid === 1
       ? 'pid 1 listens there (systemd, where a socket unit holds it)'

@@ -9,6 +9,9 @@ import type { HeldListener, Holder } from './holder.ts';
 import type { WantedBind } from './intercept.ts';
 import type { Running } from './running.ts';
 
+/** Loaded when something is in the way. */
+const explain = async (address: string) => (await import('../inspect/inspect.ts')).inspect(address);
+
 export interface BinderHost {
   holder: Holder;
   evict: boolean;
@@ -30,7 +33,7 @@ export class Binder {
 
   /** For a listener of relisten's own; see -p. */
   async bindOwn(fd: number, address: SocketAddress): Promise<void> {
-    await bindFd(fd, address, { evict: this.#host.evict });
+    await bindFd(fd, address, { evict: this.#host.evict, explain });
   }
 
   /**
@@ -59,7 +62,7 @@ export class Binder {
     await bindFd(fd, address, {
       evict,
       signal: running.over.signal,
-      explain: async address => (await import('../inspect/inspect.ts')).inspect(address),
+      explain,
       onWait: ({ address: waitedFor, message, until }) =>
         emit({ type: 'waiting', generation: running.number, address: waitedFor, reason: message, until }),
     });
