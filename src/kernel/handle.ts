@@ -5,9 +5,8 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import { Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { types } from 'node:util';
 
 /** The value under the own symbol of this description: Node's internals use `Symbol('…')`, which nobody can import. */
 function bySymbol(owner: object, description: string): unknown {
@@ -32,7 +31,7 @@ function isObject(value: unknown): value is object {
  * any of them, and the server still emits 'close' once its last connection is gone.
  */
 export function closeListener(server: Server): void {
-  Server.prototype.close.call(server);
+  process.getBuiltinModule('net').Server.prototype.close.call(server);
 }
 
 /**
@@ -127,7 +126,7 @@ export function acceptedSockets(servers: ReadonlySet<unknown>): Socket[] {
   const list: unknown = Reflect.get(process, '_getActiveHandles');
   if (typeof list !== 'function') return [];
   const handles: unknown[] = Reflect.apply(list, process, []);
-  return handles.filter((handle): handle is Socket => handle instanceof Socket && servers.has(acceptedBy(handle)));
+  return handles.filter((handle): handle is Socket => isSocket(handle) && servers.has(acceptedBy(handle)));
 }
 
 /** The server of an accepted socket: `_server`, and `server`, which http sets on what it got by `emit('connection')` too. */
@@ -135,10 +134,15 @@ export function acceptedBy(socket: Socket): unknown {
   return field(socket, '_server') ?? field(socket, 'server');
 }
 
+/** Whoever has a socket has loaded `net`; importing relisten does not, as it must be cheap. */
+function isSocket(value: unknown): value is Socket {
+  return value instanceof process.getBuiltinModule('net').Socket;
+}
+
 /** The raw socket under a TLS socket that a server accepted (`tlsSocket._parent`, since Node 0.12). */
 export function rawSocketUnder(socket: Socket): Socket | undefined {
   const parent = field(socket, '_parent');
-  return parent instanceof Socket ? parent : undefined;
+  return isSocket(parent) ? parent : undefined;
 }
 
 /**
@@ -184,7 +188,7 @@ export function http2SessionOn(socket: Socket): ServerHttp2Session | undefined {
 export function openStreams(session: ServerHttp2Session): ServerHttp2Stream[] {
   const state = bySymbol(session, 'state');
   const streams = isObject(state) ? field(state, 'streams') : undefined;
-  if (!types.isMap(streams)) return [];
+  if (!process.getBuiltinModule('util').types.isMap(streams)) return [];
   return [...Map.prototype.values.call(streams)];
 }
 
