@@ -9,6 +9,7 @@ import { relistenAmong } from './supervisor.ts';
  * |---------------------------------------------------------------------------|----------------------------|
  * | a unix path                                                               | see {@link reasonOfPath}   |
  * | the bind says EADDRNOTAVAIL, EAFNOSUPPORT or EINVAL                       | no-such-address            |
+ * | every bind succeeds                                                       | free                       |
  * | a listener; an IPv4 one, `::` asked, and IPV6_V6ONLY would help           | v6only                     |
  * | – on another host or in the other family than was asked                   | other-family-or-wildcard   |
  * | – of another user, who let others join with SO_REUSEPORT                  | foreign-reuseport-group    |
@@ -16,7 +17,7 @@ import { relistenAmong } from './supervisor.ts';
  * | – of an orphan of this program                                            | orphan-listener            |
  * | – any other                                                               | live-listener              |
  * | the bind says EACCES or EPERM                                             | no-right                   |
- * | every bind succeeds, or none could be tried and nothing is in the way     | free                       |
+ * | none could be tried, and nothing is in the way                            | free                       |
  * | a socket that is bound only                                               | bound-only                 |
  * | a connection that this host opened                                        | ephemeral-client           |
  * | any other connection that is still open or closing                        | leftover-connections       |
@@ -27,10 +28,11 @@ export function reasonOf(facts: Facts): Reason {
   if (facts.target.family === 'unix') return reasonOfPath(facts);
   const codes = codesOf(facts);
   if (codes.some(code => code !== undefined && NO_ADDRESS.has(code))) return 'no-such-address';
+  if (codes.length > 0 && codes.every(code => code === undefined)) return 'free';
   const [listener] = facts.listeners;
   if (listener) return reasonOfListener(facts, listener);
   if (codes.some(code => code !== undefined && NO_RIGHT.has(code))) return 'no-right';
-  if (codes.length > 0 ? codes.every(code => code === undefined) : facts.blockers.length === 0) return 'free';
+  if (codes.length === 0 && facts.blockers.length === 0) return 'free';
   if (facts.blockers.some(({ state }) => state === 'CLOSE')) return 'bound-only';
   if (facts.blockers.some(socket => isOutgoing(socket, facts))) return 'ephemeral-client';
   if (facts.blockers.some(socket => !isTimed(socket))) return 'leftover-connections';

@@ -9,7 +9,8 @@ import type { Facts, TcpAddress } from './facts.ts';
 import { findOwners, readReuseport } from './owners.ts';
 import { tryAll, tryBind } from './trial.ts';
 
-const NOT_SHOWN = 'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only';
+const NOT_SHOWN =
+  'Only netlink shows sockets that are bound and do not listen, and which listeners on :: leave IPv4 alone: it is not to be had here';
 export const NOT_TRIED = 'No bind could be tried for real: the C library cannot be called here';
 /** More than this of blockers tell nobody anything. */
 const MAX_BLOCKERS = 100;

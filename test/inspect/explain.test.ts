@@ -215,6 +215,12 @@ test.each<[string, Partial<Facts>, string, string]>([
   expect(report.advice.length).toBeGreaterThan(0);
 });
 
+test('a listener that no bind meets is not in the way, whatever it looks like', () => {
+  const local = { family: 'IPv6', host: '::', port: 3000 } as const;
+  const report = explain(facts({ listeners: [socket({ local })], trials: trials(undefined) }));
+  expect(report).toMatchObject({ reason: 'free', summary: '127.0.0.1:3000 is free' });
+});
+
 test('an orphan is one of ours only by user, and by command or folder', () => {
   const self = { pid: 1, uid: 1000, argv: ['node', 'server.js'], cwd: '/srv/app' };
   const orphan = process({ orphaned: true });

@@ -71,7 +71,7 @@ test('without FFI /proc tells whose a listener is, and what was not seen is said
     listeners: [{ state: 'LISTEN', owners: [{ pid: process.pid }] }],
     trials: [],
     unseen: [
-      'Sockets that are bound and do not listen could not be seen: the kernel shows them over netlink only',
+      'Only netlink shows sockets that are bound and do not listen, and which listeners on :: leave IPv4 alone: it is not to be had here',
       'No bind could be tried for real: the C library cannot be called here',
     ],
   });
