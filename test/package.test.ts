@@ -44,7 +44,7 @@ test('the package has the code, its types and its documents, and nothing else', 
     'package.json',
   ]);
   expect(files.filter(file => file.startsWith('docs/api/'))).toEqual([]);
-  expect(files.filter(file => file.startsWith('dist/') && !/\.(js|d\.ts)$/.test(file))).toEqual([]);
+  expect(files.filter(file => file.startsWith('dist/') && !/\.(c?js|d\.c?ts)$/.test(file))).toEqual([]);
 });
 
 test('its command runs', async () => {
