@@ -6,7 +6,7 @@
  *
  *   node bench/drain.js [Node version …] [-- way …]
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,7 @@ import { startLoadThread } from '../dist/prove/load-thread.js';
 import { namedLoad } from '../dist/prove/loads.js';
 import { nodeOf } from '../scripts/node-of.js';
 import { goal } from './goal.js';
+import { installLibraries } from './libraries.js';
 
 const SERVER = fileURLToPath(new URL('./drain/server.js', import.meta.url));
 const WAYS = ['relisten drain', 'server.close', 'stoppable', 'http-terminator', 'http-graceful-shutdown'];
@@ -31,16 +32,6 @@ installLibraries();
 for (const version of versions.length > 0 ? versions : ['20', '22', '24', '26']) {
   const node = version === process.versions.node.split('.')[0] ? process.execPath : nodeOf(version);
   for (const way of ways.length > 0 ? ways : WAYS) await measure(node, version, way);
-}
-
-/** What is compared has dependencies of its own, which nobody else needs. */
-function installLibraries() {
-  const folder = fileURLToPath(new URL('.', import.meta.url));
-  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', '--no-save'], {
-    cwd: folder,
-    stdio: ['ignore', 2, 2],
-  });
-  if (status !== 0) throw new Error('npm install failed: see above');
 }
 
 /** @param {string} node @param {string} version @param {string} way */

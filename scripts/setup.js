@@ -34,7 +34,10 @@ export const PROGRAMS = {
 };
 
 /** What only `npm run bench:restart` compares with. */
-const BENCH_PROGRAMS = { start_server: 'libserver-starter-perl' };
+const BENCH_PROGRAMS = {
+  start_server: 'libserver-starter-perl',
+  '/usr/share/gocode/src/github.com/cloudflare/tableflip': 'golang-github-cloudflare-tableflip-dev',
+};
 
 /** Runs what is missing. Throws where nothing can go on without it. */
 export function setup({ bench = false } = {}) {
