@@ -4,6 +4,7 @@ import { bindFd } from '../bind/bind-fd.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { setOption } from '../kernel/socket.ts';
+import { nameSupervisor } from './blocker.ts';
 import type { EventFacts } from './events.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import type { WantedBind } from './intercept.ts';
@@ -33,7 +34,7 @@ export class Binder {
 
   /** For a listener of relisten's own; see -p. */
   async bindOwn(fd: number, address: SocketAddress): Promise<void> {
-    await bindFd(fd, address, { evict: this.#host.evict, explain });
+    await this.#bind(fd, address, 0);
   }
 
   /**
@@ -47,24 +48,28 @@ export class Binder {
       return false;
     }
     try {
-      await this.#bind(running, fd, wanted.address);
+      await this.#bind(fd, wanted.address, running.number, running.over.signal);
     } catch (error) {
       const colliding = codeOf(error) === 'EADDRINUSE' ? this.#colliding(running, wanted) : [];
       if (colliding.length === 0) throw this.#explain(running, wanted, error);
       await this.#host.yieldTo(running, colliding);
-      await this.#bind(running, fd, wanted.address);
+      await this.#bind(fd, wanted.address, running.number, running.over.signal);
     }
     return true;
   }
 
-  async #bind(running: Running, fd: number, address: SocketAddress): Promise<void> {
+  /** @param generation 0 for a listener of relisten's own */
+  async #bind(fd: number, address: SocketAddress, generation: number, signal?: AbortSignal): Promise<void> {
     const { evict, emit } = this.#host;
-    await bindFd(fd, address, {
+    const bound = bindFd(fd, address, {
       evict,
-      signal: running.over.signal,
+      signal,
       explain,
       onWait: ({ address: waitedFor, message, until }) =>
-        emit({ type: 'waiting', generation: running.number, address: waitedFor, reason: message, until }),
+        emit({ type: 'waiting', generation, address: waitedFor, reason: message, until }),
+    });
+    await bound.catch(error => {
+      throw nameSupervisor(formatAddress(address), error);
     });
   }
 

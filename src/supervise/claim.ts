@@ -1,4 +1,14 @@
-import { existsSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { MAX_UNIX_PATH_BYTES } from '../address.ts';
 import { RelistenError } from '../errors.ts';
@@ -53,6 +63,20 @@ export function claimNameLike(runtime: string, name: string): Claim {
   }
 }
 
+/** The name of the live supervisor that runs as this process. */
+export function nameOf(runtime: string, pid: number): string | undefined {
+  const names = readdirSync(runtime).flatMap(file => (file.endsWith('.lock') ? [file.slice(0, -'.lock'.length)] : []));
+  return names.find(name => readPid(join(runtime, `${name}.lock`)) === pid && isClaimed(runtime, name));
+}
+
+function readPid(lock: string): number | undefined {
+  try {
+    return Number(readFileSync(lock, 'latin1'));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether a live supervisor has the name. */
 export function isClaimed(runtime: string, name: string): boolean {
   const fd = openLock(join(runtime, `${name}.lock`), 'r');
@@ -72,7 +96,11 @@ function takeLock(path: string): number | undefined {
       return undefined;
     }
     // Its last holder may have removed it between our open(2) and our lock: then it locks nothing.
-    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return fd;
+    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
+      ftruncateSync(fd);
+      writeSync(fd, String(process.pid));
+      return fd;
+    }
     close(fd);
   }
 }
