@@ -109,12 +109,28 @@ function checkDirectory(given: string): string {
 
 function checkEnvFile(given: string): string {
   const path = resolve(given);
+  restoreEnvironment();
   try {
     parseEnv(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw unusable(`read the env file ${path}`, WHY[codeOf(cause) ?? ''] ?? String(cause), cause);
   }
   return path;
+}
+
+/**
+ * Node 20 and 22 take `--env-file` for an option of their own wherever it stands, and have read the file into our
+ * environment: what is deleted from it later would stay. proc_pid_environ(5) is what we were started with.
+ */
+function restoreEnvironment(): void {
+  let entries: string[];
+  try {
+    entries = readFileSync('/proc/self/environ', 'utf8').split('\0').filter(Boolean);
+  } catch {
+    return;
+  }
+  const names = new Set(entries.map(entry => entry.slice(0, entry.indexOf('='))));
+  for (const name of Object.keys(process.env)) if (!names.has(name)) delete process.env[name];
 }
 
 const WHY: Record<string, string> = {

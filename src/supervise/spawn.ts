@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
@@ -88,7 +90,7 @@ export class Spawner {
     await ended;
     await output.close();
     if (reply.type === 'failed' && reply.notifyFd !== undefined) close(reply.notifyFd);
-    throw cannotSpawn(order.command, reply);
+    throw cannotSpawn(order, reply);
   }
 
   async close(): Promise<void> {
@@ -128,8 +130,17 @@ const WHY: Record<string, [code: string, why: string]> = {
   ENOEXEC: ['ERR_COMMAND_NOT_EXECUTABLE', 'not a program that the kernel can execute'],
 };
 
-function cannotSpawn([file = '']: string[], reply: SpawnReply): RelistenError {
+function cannotSpawn(
+  { command: [file = ''], env }: Pick<SpawnOrder, 'command' | 'env'>,
+  reply: SpawnReply,
+): RelistenError {
   const failure = reply.type === 'failed' ? reply : { code: 'EIO', message: 'it ended at once' };
-  const [code, why] = WHY[failure.code] ?? [failure.code, failure.message];
+  // execvp(3) says EACCES as soon as one directory of PATH may not be searched.
+  const isNowhere = failure.code === 'EACCES' && !file.includes('/') && !isInPath(file, env.PATH);
+  const [code, why] = WHY[isNowhere ? 'ENOENT' : failure.code] ?? [failure.code, failure.message];
   return new RelistenError(`Cannot run ${file}: ${why}`, { code, op: 'spawn' });
+}
+
+function isInPath(file: string, path = ''): boolean {
+  return path.split(':').some(directory => existsSync(join(directory, file)));
 }

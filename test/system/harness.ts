@@ -179,9 +179,14 @@ export class Supervised {
     return this.end();
   }
 
+  /** Waits until it has ended, and leaves its runtime directory, which is another's too. */
+  exit(): Promise<Exit> {
+    return withDeadline(this.#ended, () => `relisten did not end:\n${this.transcript()}`);
+  }
+
   /** Waits until it has ended. */
   async end(): Promise<End> {
-    const [code, signal] = await withDeadline(this.#ended, () => `relisten did not end:\n${this.transcript()}`);
+    const [code, signal] = await this.exit();
     const left = await this.#leftProcesses();
     const files = readdirSync(this.runtime, { recursive: true }).map(String);
     left.push(...files.filter(name => name !== 'relisten').map(name => `file ${name}`));
