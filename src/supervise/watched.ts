@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import ignore, { type Ignore } from 'ignore';
 import { GitIgnore } from './gitignore.ts';
@@ -45,6 +46,8 @@ export class Watched {
   readonly #git: GitIgnore;
   readonly #noise = ignore().add(NOISE);
   readonly #files: ReadonlySet<string>;
+  /** Where those are, or will be. */
+  readonly #directories: ReadonlySet<string>;
   /** What `!…` takes out. */
   readonly #exceptions: Ignore;
   readonly #directory: string;
@@ -56,6 +59,7 @@ export class Watched {
   constructor(directory: string, globs: readonly string[], files: readonly string[] = []) {
     this.#git = new GitIgnore(directory);
     this.#files = new Set(files);
+    this.#directories = new Set(files.map(nearestDirectory));
     this.#directory = directory;
     this.#exceptions = ignore().add(globs.flatMap(glob => (glob.startsWith('!') ? [glob.slice(1)] : [])));
     const wanted = globs.filter(glob => !glob.startsWith('!'));
@@ -65,13 +69,15 @@ export class Watched {
     }));
   }
 
-  /** Where to start watching. */
+  /** Directories to start at: a file may be replaced, and what is missing may come. */
   get starts(): string[] {
-    return [...new Set([...this.#places.flatMap(place => place.starts), ...this.#files])];
+    const starts = this.#places.flatMap(place => place.starts);
+    return [...new Set([...starts.map(nearestDirectory), ...this.#directories])];
   }
 
   /** Whether to look into a directory. */
   enters(path: string): boolean {
+    if (this.#directories.has(path)) return true;
     return this.#places.some(place => isInside(place, path) && !this.#isLeftOut(place, path, true));
   }
 
@@ -102,6 +108,11 @@ export class Watched {
   #isNamed({ root, starts }: Omit<Place, 'named'>): boolean {
     return starts.every(start => this.#isNoise(root, start, true) || this.#git.ignores(start, true));
   }
+}
+
+function nearestDirectory(path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  return nearestDirectory(dirname(path));
 }
 
 function isInside({ starts }: Place, path: string): boolean {

@@ -70,7 +70,7 @@ describe('Watched', () => {
   it('has a file that is named beside the globs, whatever ignores it', () => {
     const watched = new Watched(folder, ['src'], [join(folder, 'out.log')]);
     expect(watched.has(join(folder, 'out.log'))).toBe(true);
-    expect(watched.starts).toContain(join(folder, 'out.log'));
+    expect(watched.starts).toEqual([join(folder, 'src'), folder]);
   });
 
   it.each([
@@ -83,10 +83,10 @@ describe('Watched', () => {
     expect(new Watched(folder, []).enters(join(folder, directory))).toBe(enters);
   });
 
-  it('starts at the part of a glob that has no wildcard', () => {
-    expect(new Watched(folder, ['src/lib/*.ts', 'config.json', '*.js']).starts).toEqual([
-      join(folder, 'src/lib'),
-      join(folder, 'config.json'),
+  it('starts at the directory above the first wildcard, or the nearest that there is', () => {
+    expect(new Watched(folder, ['src/*.ts', 'sub/build/later/x.js', '.env']).starts).toEqual([
+      join(folder, 'src'),
+      join(folder, 'sub/build'),
       folder,
     ]);
   });

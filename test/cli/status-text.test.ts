@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { failureLines, listTable, outcomeLine, statusLines } from '../../src/cli/status-text.ts';
+import type { Status } from '../../src/control/status.ts';
+
+const STATUS: Status = {
+  name: 'shop',
+  pid: 100,
+  version: '1.0.0',
+  startedAt: 0,
+  uptimeMs: 3_600_000,
+  command: ['node', 'server.js', '--title', 'a b'],
+  cwd: '/srv/shop',
+  way: { intercept: true, hook: false, passed: false, text: 'bind(2) and listen(2) are intercepted' },
+  strategy: 'overlap',
+  drainMs: 30_000,
+  generations: [
+    { generation: 1, state: 'draining', pid: 101, startedAt: 0, ageMs: 3_600_000, since: 3_588_000, connections: 1 },
+    { generation: 2, state: 'ready', pid: 202, startedAt: 3_587_000, ageMs: 13_000, since: 3_588_000, connections: 18 },
+  ],
+  listeners: [
+    { address: '127.0.0.1:3000', pinned: false, generations: [1, 2], queue: { waiting: 0, limit: 511 } },
+    { address: '/run/shop.sock', pinned: true, generations: [2] },
+  ],
+  restarts: 1,
+  crashes: 0,
+};
+
+describe('statusLines', () => {
+  it('shows one supervisor', () => {
+    expect(statusLines(STATUS)).toEqual([
+      'shop: ready (generation 2), 1 draining',
+      "  command   node server.js --title 'a b'",
+      '  in        /srv/shop',
+      '  how       bind(2) and listen(2) are intercepted',
+      '  restarts  1, crashes 0',
+      '  relisten  pid 100, up 1 h',
+      '  generations',
+      '    1  draining  pid 101  1 h   1 connection    killed in 18 s at the latest',
+      '    2  ready     pid 202  13 s  18 connections',
+      '  listeners',
+      '    127.0.0.1:3000  0 of 511 waiting',
+      '    /run/shop.sock                    named with -p',
+    ]);
+  });
+});
+
+describe('listTable', () => {
+  it('shows a line a supervisor, and nothing for none', () => {
+    expect(listTable([])).toEqual([]);
+    expect(listTable([STATUS, { ...STATUS, name: 'idle', generations: [], listeners: [] }])).toEqual([
+      'NAME  STATE                             PID  AGE   CLIENTS  LISTENERS                      COMMAND',
+      "shop  ready (generation 2), 1 draining  202  13 s  19       127.0.0.1:3000 /run/shop.sock  node server.js --title 'a b'",
+      "idle  nothing runs                      -    -     0        -                              node server.js --title 'a b'",
+    ]);
+  });
+});
+
+describe('the outcome of a restart', () => {
+  it('is a line when it is ready', () => {
+    expect(outcomeLine('shop', { ok: true, generation: 3, pid: 303, durationMs: 85 })).toBe(
+      'shop: generation 3 ready (pid 303, 85 ms)',
+    );
+  });
+
+  it('says why it failed, who serves, and the last lines of stderr', () => {
+    const outcome = {
+      ok: false as const,
+      generation: 3,
+      reason: 'Not ready within 30 s: it never listened',
+      exit: { code: null, signal: 'SIGTERM' as const },
+      exitCode: 1,
+      stderr: ['oops', '  at line 3'],
+      durationMs: 30_000,
+    };
+    expect(failureLines('shop', outcome, STATUS)).toEqual([
+      'shop was not restarted: generation 3 failed after 30 s: Not ready within 30 s: it never listened (was ended by SIGTERM)',
+      '  Generation 2 (pid 202) goes on as before.',
+      '  The last lines of its stderr:',
+      '  | oops',
+      '  |   at line 3',
+    ]);
+  });
+});
