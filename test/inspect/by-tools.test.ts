@@ -1,12 +1,16 @@
-import { afterEach, expect, test as plainTest } from 'vitest';
+import { afterEach, beforeAll, expect, test as plainTest } from 'vitest';
 import { inspectByTools, type Run } from '../../src/inspect/by-tools.ts';
 import { explain } from '../../src/inspect/explain.ts';
 import type { Facts } from '../../src/inspect/facts.ts';
 import { close } from '../../src/kernel/fd.ts';
+import { inNetworkNamespace } from '../fixtures/netns.ts';
 import { listener } from '../fixtures/tcp.ts';
 import { needs } from '../tools.ts';
 
 const open: number[] = [];
+beforeAll(() => {
+  inNetworkNamespace();
+});
 afterEach(() => {
   for (const fd of open.splice(0)) close(fd);
 });

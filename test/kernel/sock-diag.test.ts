@@ -20,6 +20,11 @@ function keep<T extends { fd: number }>(made: T): T {
   return made;
 }
 
+// Where that is possible: other sockets of the host may have the same port on another address.
+beforeAll(() => {
+  inNetworkNamespace();
+});
+
 test('the kernel answers here', () => {
   expect(hasSockDiag()).toBe(true);
 });
@@ -128,10 +133,6 @@ test('/proc/net/tcp and the dump agree', () => {
 const { describe, test: privileged } = needs('root', 'netns', 'ip');
 
 describe('with the right to administer the network', () => {
-  beforeAll(() => {
-    inNetworkNamespace();
-  });
-
   privileged('a TIME_WAIT is destroyed and gone, and destroying it again is no error', () => {
     const made = keep(listener());
     leaveTimeWait(made);

@@ -1,9 +1,13 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import { close } from '../../../src/kernel/fd.ts';
+import { inNetworkNamespace } from '../../fixtures/netns.ts';
 import { relisten } from '../../fixtures/relisten.ts';
 import { leaveTimeWait, listener } from '../../fixtures/tcp.ts';
 
 const open: number[] = [];
+beforeAll(() => {
+  inNetworkNamespace();
+});
 afterEach(() => {
   for (const fd of open.splice(0)) close(fd);
 });
