@@ -55,7 +55,10 @@ const EXPLANATIONS: Record<Reason, (facts: Facts) => Explanation> = {
   }),
   'stale-unix-socket': facts => ({
     summary: `${name(facts)} is a socket file that a server left behind, and nothing listens on it`,
-    advice: [`Remove it: rm ${commandLineName(facts)}`, 'relisten listen and relisten run remove it by themselves'],
+    advice: [
+      `Remove it: rm ${commandLineName(facts)}`,
+      'listen() of relisten and relisten run remove it by themselves',
+    ],
   }),
   'not-a-socket': facts => ({
     summary: `${name(facts)} is a file, and not a socket`,
@@ -115,13 +118,14 @@ function explainTimeWait(facts: Facts): Explanation {
   if (facts.trials.length === 0) {
     return {
       summary: `${name(facts)} has ${sockets} (${showCounts(facts.counts)}) left, which ${blocks(facts)} a server that does not set SO_REUSEADDR`,
-      advice: ['Node, relisten listen and relisten run set SO_REUSEADDR'],
+      advice: [setsIt('SO_REUSEADDR')],
     };
   }
-  if (succeedsWith(facts, 'address')) {
+  const option = wayPast(facts);
+  if (option !== undefined) {
     return {
-      summary: `${name(facts)} is free for a server that sets SO_REUSEADDR; without it, ${sockets} (${showCounts(facts.counts)}) ${blocks(facts)} it${until}`,
-      advice: ['Node, relisten listen and relisten run set SO_REUSEADDR', ...adviseOnTimer(facts)],
+      summary: `${name(facts)} is free for a server that sets ${option}; without it, ${sockets} (${showCounts(facts.counts)}) ${blocks(facts)} it${until}`,
+      advice: [setsIt(option), ...adviseOnTimer(facts)],
     };
   }
   return {
@@ -138,8 +142,9 @@ function explainLeftovers(facts: Facts): Explanation {
   const whose = owners.length > 0 ? `, open in ${describeOwners(owners)}` : '';
   const connections = count(total(facts), 'connection', 'connections');
   const summary = `Nothing listens on ${name(facts)} any more, but ${connections} of the server that did (${showCounts(facts.counts)}) still ${blocks(facts)} it${whose}`;
-  if (succeedsWith(facts, 'address')) {
-    return { summary, advice: ['A server that sets SO_REUSEADDR can listen beside them: Node and relisten do'] };
+  const option = wayPast(facts);
+  if (option !== undefined) {
+    return { summary, advice: [`A server that sets ${option} can listen beside them. ${setsIt(option)}`] };
   }
   const end =
     owners.length > 0
@@ -291,10 +296,21 @@ function untilWhen({ longestMs, system }: Facts): string {
   return ` for ${duration(longestMs)} more, until ${clock(system.now + longestMs, { now: system.now, seconds: true })}`;
 }
 
-function succeedsWith(facts: Facts, reuse: BindTrial['reuse']): boolean {
+type Option = 'SO_REUSEADDR' | 'SO_REUSEPORT';
+
+/** The option that the old server had set, too, and with which a bind succeeds. */
+function wayPast(facts: Facts): Option | undefined {
   const host = facts.target.family === 'unix' ? facts.target.path : facts.target.host;
-  const trial = facts.trials.find(candidate => candidate.host === host && candidate.reuse === reuse);
-  return trial !== undefined && trial.code === undefined;
+  const succeeds = (reuse: BindTrial['reuse']) =>
+    facts.trials.some(trial => trial.host === host && trial.reuse === reuse && trial.code === undefined);
+  return succeeds('address') ? 'SO_REUSEADDR' : succeeds('port') ? 'SO_REUSEPORT' : undefined;
+}
+
+/** What does so by itself; relisten tries both options where one is not enough (bind/plan.ts). */
+function setsIt(option: Option): string {
+  return option === 'SO_REUSEADDR'
+    ? 'Node sets SO_REUSEADDR, and so do listen() of relisten and relisten run'
+    : 'listen() of relisten sets SO_REUSEPORT where that helps';
 }
 
 function blocks(facts: Facts): string {

@@ -135,6 +135,29 @@ test('TIME_WAIT of a server with SO_REUSEADDR blocks only a newcomer without', a
   ]);
 });
 
+test('TIME_WAIT of a server with SO_REUSEPORT alone lets the same option pass', async () => {
+  const made = listener({ port: 3023, reuse: 'port' });
+  leaveTimeWait(made);
+  close(made.fd);
+  const report = await inspect('127.0.0.1:3023');
+  expect(report.summary).toMatch(
+    /^127\.0\.0\.1:3023 is free for a server that sets SO_REUSEPORT; without it, 1 closed/,
+  );
+  expect(report.advice[0]).toBe('listen() of relisten sets SO_REUSEPORT where that helps');
+});
+
+test('connections of a dead server that had set SO_REUSEADDR can be listened beside', async () => {
+  const made = listener({ port: 3024, reuse: 'address' });
+  const ends = connection(made);
+  keepFds(ends.server, ends.client);
+  close(made.fd);
+  const report = await inspect('127.0.0.1:3024');
+  expect(report.reason).toBe('leftover-connections');
+  expect(report.advice).toEqual([
+    'A server that sets SO_REUSEADDR can listen beside them. Node sets SO_REUSEADDR, and so do listen() of relisten and relisten run',
+  ]);
+});
+
 test('TIME_WAIT on another address of the host is not in the way', async () => {
   const made = listener({ host: '0.0.0.0', port: 3005 });
   leaveTimeWait(made, '127.0.0.2');
