@@ -187,9 +187,3 @@ export function isTargetFdCloexec(tid: number, fd: number): boolean {
   const match = /^flags:\s+([0-7]+)/m.exec(readFileSync(`/proc/${tid}/fdinfo/${fd}`, 'utf8'));
   return (Number.parseInt(match?.[1] ?? '0', 8) & 0o2000000) !== 0;
 }
-
-/** The process that a thread belongs to: pidfd_open(2) wants the thread group's leader. */
-export function threadGroup(tid: number): number {
-  const match = /^Tgid:\s+(\d+)/m.exec(readFileSync(`/proc/${tid}/status`, 'utf8'));
-  return Number(match?.[1] ?? tid);
-}

@@ -4,7 +4,8 @@ import type { SocketAddress } from '../address.ts';
 import { IPPROTO_MPTCP, IPPROTO_TCP } from '../kernel/constants.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
-import { isTargetFdCloexec, type Notification, readMemory, threadGroup } from '../kernel/seccomp.ts';
+import { threadGroup } from '../kernel/procfs.ts';
+import { isTargetFdCloexec, type Notification, readMemory } from '../kernel/seccomp.ts';
 import { decodeSockaddr, SOCKADDR_BYTES } from '../kernel/sockaddr.ts';
 import { describeSocket, getOption, type SocketKind } from '../kernel/socket.ts';
 
@@ -30,7 +31,8 @@ export interface CallerSocket extends SocketKind {
 export function duplicateSocket(notification: Notification): CallerSocket | undefined {
   const { tid, args } = notification;
   const targetFd = Number(BigInt.asIntN(32, args[0]));
-  const pid = threadGroup(tid);
+  // pidfd_open(2) wants the leader of the thread group.
+  const pid = threadGroup(tid) ?? tid;
   const pidfd = pidfdOpen(pid);
   let fd = -1;
   try {
