@@ -22,6 +22,7 @@ export const PROGRAMS = {
   haproxy: 'haproxy',
   ip: 'iproute2',
   lsof: 'lsof',
+  curl: 'curl',
   ps: 'procps',
   unshare: 'util-linux',
   setpriv: 'util-linux',
