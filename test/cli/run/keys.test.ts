@@ -1,0 +1,114 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify, stripVTControlCharacters } from 'node:util';
+import { expect } from 'vitest';
+import { RELISTEN } from '../../fixtures/relisten.ts';
+import { freePort } from '../../system/harness.ts';
+import { needs } from '../../tools.ts';
+
+const TERMINAL = fileURLToPath(new URL('../../fixtures/terminal.py', import.meta.url));
+
+type Step = { wait: string } | { type: string };
+
+/** Runs a command on a terminal of its own, waits for what it prints and types; answers all that was printed. */
+async function onTerminal(command: string[], steps: Step[]): Promise<{ status: number; lines: string[] }> {
+  const runtime = mkdtempSync(join(tmpdir(), 'keys-'));
+  const running = promisify(execFile)('python3', [TERMINAL, ...command], {
+    env: { ...process.env, XDG_RUNTIME_DIR: runtime },
+  });
+  running.child.stdin?.end(steps.map(step => `${JSON.stringify(step)}\n`).join(''));
+  try {
+    const { stdout } = await running;
+    const lines = stripVTControlCharacters(stdout).trimEnd().split(/\r?\n/);
+    return { ...(JSON.parse(lines.pop() ?? '') as { status: number }), lines };
+  } finally {
+    rmSync(runtime, { recursive: true });
+  }
+}
+
+const run = [process.execPath, RELISTEN, 'run', '--name', 'web'];
+
+async function server(): Promise<string[]> {
+  return ['--', 'python3', '-m', 'http.server', '--bind', '127.0.0.1', String(await freePort())];
+}
+
+needs('linux', 'python3').describe('keys on a terminal', () => {
+  const { test } = needs('linux', 'python3');
+
+  test('r restarts, s shows the status, q quits; they are named once', async () => {
+    const { status, lines } = await onTerminal(
+      [...run, ...(await server())],
+      [
+        { wait: 'generation 1 ready' },
+        { type: 'r' },
+        { wait: 'generation 1 gone' },
+        { type: 's' },
+        { wait: 'listeners' },
+        { type: 'q' },
+      ],
+    );
+    expect(status).toBe(143);
+    expect(lines.filter(line => line.includes('r restarts, s shows the status, q quits'))).toHaveLength(1);
+    expect(lines).toContain('relisten: r: restarting');
+    expect(lines).toContain('web: ready (generation 2)');
+    expect(lines).toContain('relisten: q: stopping');
+  });
+
+  test('Ctrl-C stops, and a second one ends it at once', async () => {
+    const stubborn = `process.on('SIGTERM', () => {}); require('node:net').createServer().listen(${await freePort()})`;
+    const { status, lines } = await onTerminal(
+      [...run, '--no-hook', '--', process.execPath, '-e', stubborn],
+      [{ wait: 'generation 1 ready' }, { type: '\x03' }, { wait: 'draining' }, { type: '\x03' }],
+    );
+    expect(status).toBe(137);
+    expect(lines).toContain('relisten: SIGINT: stopping');
+    expect(lines).toContain('relisten: SIGINT again: ending at once');
+  });
+
+  test('a shell gets its terminal back with Ctrl-Z, and as it was at the end', async () => {
+    const command = [...run, ...(await server())].map(word => `'${word}'`).join(' ');
+    const { status, lines } = await onTerminal(
+      ['bash', '--norc', '-i'],
+      [
+        { type: `stty -a | md5sum; ${command}\r` },
+        { wait: 'generation 1 ready' },
+        { type: '\x1a' },
+        { wait: 'Stopped' },
+        { type: 'stty -a | md5sum; fg\r' },
+        { type: 'r' },
+        { wait: 'generation 1 gone' },
+        { type: 'q' },
+        { wait: 'generation 2 gone' },
+        { type: 'stty -a | md5sum; exit 5\r' },
+      ],
+    );
+    expect(status).toBe(5);
+    const settings = lines.flatMap(line => /[0-9a-f]{32}(?= {2}-)/.exec(line) ?? []);
+    expect(settings).toHaveLength(3);
+    expect(new Set(settings).size).toBe(1);
+  });
+
+  test('the program’s stdin says nothing, and does not end', async () => {
+    const reads = `process.stdin.on('data', () => console.log('READ')).on('end', () => console.log('END'));
+      require('node:net').createServer().listen(${await freePort()})`;
+    const { lines } = await onTerminal(
+      [...run, '--', process.execPath, '-e', reads],
+      [{ wait: 'generation 1 ready' }, { type: 'r' }, { wait: 'generation 1 gone' }, { type: 'q' }],
+    );
+    expect(lines.filter(line => /READ|END/.test(line))).toEqual([]);
+  });
+
+  test('--no-keys leaves the terminal’s input to the program', async () => {
+    const reads = `process.stdin.on('data', data => console.log('READ ' + data));
+      require('node:net').createServer().listen(${await freePort()})`;
+    const { lines } = await onTerminal(
+      [...run, '--no-keys', '--', process.execPath, '-e', reads],
+      [{ wait: 'generation 1 ready' }, { type: 'r\r' }, { wait: 'READ' }, { type: '\x03' }],
+    );
+    expect(lines).toContain('READ r');
+    expect(lines.join('\n')).not.toMatch(/restarts|restarting/);
+  });
+});

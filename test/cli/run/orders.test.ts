@@ -1,0 +1,210 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ask, httpGet } from '../../system/clients.ts';
+import { freePort, NOBODY, Supervised } from '../../system/harness.ts';
+import { needs } from '../../tools.ts';
+
+/** Says its environment and arguments to whoever asks; without STUBBORN it ends at SIGTERM with STATUS. */
+const SERVER = `
+const said = JSON.stringify({ env: process.env, argv: process.argv.slice(1) });
+if (process.env.STUBBORN) process.on('SIGTERM', () => {});
+else if (process.env.STATUS) process.on('SIGTERM', () => process.exit(Number(process.env.STATUS)));
+require('node:http').createServer((_, response) => response.end(said)).listen(process.env.PORT, '127.0.0.1');
+`;
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'orders-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+interface Start {
+  args?: string[];
+  env?: NodeJS.ProcessEnv;
+  own?: string[];
+  uid?: number;
+}
+
+async function start({ args = [], env = {}, own = [], uid }: Start = {}) {
+  const port = await freePort();
+  const run = new Supervised([process.execPath, '-e', SERVER, ...own], {
+    args: ['--no-hook', ...args],
+    env: { ...env, PORT: String(port) },
+    uid,
+  });
+  const said = async () => {
+    const { answer } = await ask({ port, host: '127.0.0.1' }, httpGet);
+    return JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as { env: NodeJS.ProcessEnv; argv: string[] };
+  };
+  return { run: await run.started(), said };
+}
+
+const isReady = (generation: number) => (event: { generation: number; state: string }) =>
+  event.generation === generation && event.state === 'ready';
+
+const { describe: asRoot } = needs('linux', 'root');
+
+for (const [who, uid] of [
+  ['root', 0],
+  ['an ordinary user', NOBODY],
+] as const) {
+  needs('linux', 'root', 'setpriv').describe(`signals, as ${who}`, () => {
+    it.each(['SIGHUP', 'SIGUSR2'] as const)('%s restarts', async signal => {
+      const { run } = await start({ uid });
+      await using _ = run;
+      run.kill(signal);
+      await run.event('state', isReady(2));
+      expect(await run.stop()).toEqual({ code: 143, signal: null, left: [] });
+    });
+
+    it.each(['SIGTERM', 'SIGINT'] as const)('%s drains, and ends with the status of the command', async signal => {
+      const { run } = await start({ env: { STATUS: '9' }, uid });
+      await using _ = run;
+      expect(await run.stop(signal)).toEqual({ code: 9, signal: null, left: [] });
+      expect(run.events).toContainEqual(expect.objectContaining({ type: 'state', generation: 1, state: 'draining' }));
+    });
+
+    it('a second one ends it at once', async () => {
+      const { run } = await start({ env: { STUBBORN: '1' }, uid });
+      await using _ = run;
+      run.kill('SIGTERM');
+      await run.event('state', ({ state }) => state === 'draining');
+      expect(await run.stop('SIGINT')).toEqual({ code: 137, signal: null, left: [] });
+    });
+  });
+}
+
+asRoot('the command', () => {
+  it('gets its own options as they are, and the number of its generation', async () => {
+    const { run, said } = await start({ own: ['--', '--json', '-p', '1', '--', 'x y'] });
+    await using _ = run;
+    expect(await said()).toMatchObject({ env: { RELISTEN_GENERATION: '1' }, argv: ['--json', '-p', '1', '--', 'x y'] });
+    await run.restart();
+    expect((await said()).env.RELISTEN_GENERATION).toBe('2');
+    await run.stop();
+  });
+
+  it('gets the env file as it is at each start', async () => {
+    const file = join(folder, '.env');
+    writeFileSync(file, 'COLOUR=red\nSIZE=10\n');
+    const { run, said } = await start({ args: ['--env-file', file], env: { SHAPE: 'round' } });
+    await using _ = run;
+    expect((await said()).env).toMatchObject({ COLOUR: 'red', SIZE: '10', SHAPE: 'round' });
+    writeFileSync(file, 'COLOUR=blue\n');
+    await run.restart();
+    const { env } = await said();
+    expect(env).toMatchObject({ COLOUR: 'blue', SHAPE: 'round' });
+    expect(env).not.toHaveProperty('SIZE');
+    await run.stop();
+  });
+
+  it('runs as --user, in --cwd', async () => {
+    const { run, said } = await start({ args: ['--user', 'nobody', '--cwd', '/usr'] });
+    await using _ = run;
+    expect((await said()).env).toMatchObject({ USER: 'nobody' });
+    const { pid = 0 } = run.ready ?? {};
+    const { readlinkSync, statSync } = await import('node:fs');
+    expect(readlinkSync(`/proc/${pid}/cwd`)).toBe('/usr');
+    expect(statSync(`/proc/${pid}`).uid).toBe(NOBODY);
+    await run.stop();
+  });
+
+  it('ends relisten with 0 when it exits with 0 by itself', async () => {
+    await using run = new Supervised(['sh', '-c', 'exit 0']);
+    expect(await run.end()).toEqual({ code: 0, signal: null, left: [] });
+  });
+
+  it('ends relisten with its status after --give-up failures in a row', async () => {
+    const broken = join(folder, 'broken');
+    const script = `[ -e ${broken} ] && exit 4; touch ${broken}; exec python3 -m http.server --bind 127.0.0.1 ${await freePort()}`;
+    await using run = new Supervised(['sh', '-c', script], { args: ['--give-up', '3'] });
+    await run.started();
+    process.kill(run.ready?.pid ?? 0, 'SIGKILL');
+    expect(await run.end()).toEqual({ code: 4, signal: null, left: [] });
+    expect(run.events.filter(({ type }) => type === 'backoff')).toHaveLength(2);
+  });
+
+  it('is ready without interception when it listens', async () => {
+    const { run } = await start({ args: ['--no-intercept'] });
+    await using _ = run;
+    expect(run.events[0]).toMatchObject({ type: 'supervising', way: { intercept: false, hook: false } });
+    await run.stop();
+  });
+});
+
+asRoot('--watch', () => {
+  it('restarts when a file changes, and once more for a change during the restart', async () => {
+    const file = join(folder, 'a.js');
+    const { run } = await start({ args: ['--watch', '--cwd', folder] });
+    await using _ = run;
+    await run.event('watching').catch(() => run.event('notice', ({ text }) => text.startsWith('Watching')));
+    writeFileSync(file, '1');
+    await run.event('state', ({ generation, state }) => generation === 2 && state === 'starting');
+    writeFileSync(file, '2');
+    await run.event('state', isReady(3));
+    expect(run.events).toContainEqual(expect.objectContaining({ type: 'notice', text: 'a.js changed: restarting' }));
+    await run.stop();
+  });
+
+  it('outlives a first start that fails, until a change mends it', async () => {
+    writeFileSync(join(folder, 'server.js'), 'process.exit(5)');
+    await using run = new Supervised([process.execPath, 'server.js'], { args: ['--watch', '*.js', '--cwd', folder] });
+    await run.event('state', ({ state }) => state === 'failed');
+    await run.event('watching');
+    writeFileSync(join(folder, 'server.js'), `require('node:net').createServer().listen(${await freePort()})`);
+    await run.event('state', isReady(2));
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+});
+
+describe('the output', () => {
+  it('is one line an event on stderr, and what the program says stays what it is', async () => {
+    const { startRelisten } = await import('../../fixtures/relisten.ts');
+    const script = `console.log('to stdout'); console.error('to stderr'); require('node:net').createServer().listen(${await freePort()})`;
+    const run = startRelisten(['run', '--name', 'web', '--', process.execPath, '-e', script]);
+    await run.said(/ready/);
+    run.child.kill('SIGTERM');
+    const { code, stdout, stderr } = await run.outcome;
+    expect({ code, stdout }).toEqual({ code: 143, stdout: 'to stdout\n' });
+    const lines = stderr.split('\n').filter(line => line !== 'to stderr');
+    expect(lines.map(line => line.replace(/\d+(\.\d)? m?s\b|(?<=pid |\]:)\d+/g, '#'))).toEqual([
+      'relisten: this is web (pid #); bind(2) and listen(2) are intercepted, Node programs load the hook',
+      'relisten: generation 1 starting',
+      'relisten: generation 1 listens on [::]:#: held from now on',
+      'relisten: generation 1 ready (pid #, #)',
+      'relisten: SIGTERM: stopping',
+      'relisten: generation 1 draining',
+      'relisten: generation 1 gone after #',
+      '',
+    ]);
+  });
+
+  it('is only what went wrong with --quiet', async () => {
+    const { relisten } = await import('../../fixtures/relisten.ts');
+    const { code, stderr } = await relisten(['run', '--quiet', '--', 'sh', '-c', 'exit 3']);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^relisten: generation 1 failed after .*: exited with 3\n$/);
+  });
+
+  it('may lose its reader', async () => {
+    const { startRelisten } = await import('../../fixtures/relisten.ts');
+    const run = startRelisten([
+      'run',
+      '--',
+      'python3',
+      '-m',
+      'http.server',
+      '--bind',
+      '127.0.0.1',
+      String(await freePort()),
+    ]);
+    await run.said(/ready/);
+    run.child.stderr?.destroy();
+    run.child.stdout?.destroy();
+    run.child.kill('SIGHUP');
+    run.child.kill('SIGTERM');
+    expect((await run.outcome).code).toBe(143);
+  });
+});
