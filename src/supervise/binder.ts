@@ -3,6 +3,7 @@ import { formatAddress, type SocketAddress } from '../address.ts';
 import { bindFd } from '../bind/bind-fd.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
+import { ownersOf } from '../kernel/proc-fd.ts';
 import { setOption } from '../kernel/socket.ts';
 import { nameSupervisor } from './blocker.ts';
 import type { EventFacts } from './events.ts';
@@ -50,9 +51,12 @@ export class Binder {
     try {
       await this.#bind(fd, wanted.address, running.number, running.over.signal);
     } catch (error) {
-      const colliding = codeOf(error) === 'EADDRINUSE' ? this.#colliding(running, wanted) : [];
-      if (colliding.length === 0) throw this.#explain(running, wanted, error);
-      await this.#host.yieldTo(running, colliding);
+      const inTheWay = codeOf(error) === 'EADDRINUSE' ? this.#inTheWay(wanted) : [];
+      const abandoned = inTheWay.filter(isAbandoned);
+      for (const held of abandoned) this.#host.holder.release(held);
+      const colliding = abandoned.length === 0 ? this.#colliding(running, wanted, inTheWay) : [];
+      if (abandoned.length + colliding.length === 0) throw this.#explain(running, wanted, error);
+      if (colliding.length > 0) await this.#host.yieldTo(running, colliding);
       await this.#bind(fd, wanted.address, running.number, running.over.signal);
     }
     return true;
@@ -73,13 +77,16 @@ export class Binder {
     });
   }
 
-  /** Held listeners that only an older generation uses, and that a starting one is kept from its address by. */
-  #colliding(running: Running, wanted: WantedBind): HeldListener[] {
-    if (running.state !== 'starting') return [];
-    const inTheWay = this.#host.holder.listeners.filter(
+  #inTheWay(wanted: WantedBind): HeldListener[] {
+    return this.#host.holder.listeners.filter(
       held => overlaps(held, wanted) && held.netns === wanted.netns && !held.pinned,
     );
-    return inTheWay.some(held => wanted.given.has(held)) ? [] : inTheWay;
+  }
+
+  /** Those of them that only an older generation uses, and that a starting one is kept from its address by. */
+  #colliding(running: Running, wanted: WantedBind, inTheWay: HeldListener[]): HeldListener[] {
+    if (running.state !== 'starting' || inTheWay.some(held => wanted.given.has(held))) return [];
+    return inTheWay;
   }
 
   #explain(running: Running, wanted: WantedBind, error: unknown): unknown {
@@ -97,6 +104,12 @@ export class Binder {
     this.#host.emit({ type: 'blocked', generation: running.number, address, reason, advice });
     return error;
   }
+}
+
+/** Whether nobody has it but we: programs listen on a wildcard to see whether a port is free, and close it again (vite). */
+function isAbandoned({ inode }: HeldListener): boolean {
+  const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
+  return owners.every(pid => pid === process.pid);
 }
 
 /**
