@@ -78,7 +78,14 @@ export class Readiness {
     const missing = [...this.#signs.expected].filter(expected => !this.#listening.has(expected));
     clearTimeout(this.#quiet);
     if (missing.length === 0) this.#resolve();
-    else if (this.#listening.size > 0) this.#quiet = setTimeout(this.#resolve, QUIET_MS);
+    else if (this.#hasTheirKind()) this.#quiet = setTimeout(this.#resolve, QUIET_MS);
+  }
+
+  /** A socket file alone is no server where TCP is expected: tools talk to their own children over one (tsx). */
+  #hasTheirKind(): boolean {
+    const isTcp = ({ address }: HeldListener) => address.family !== 'unix';
+    if (![...this.#signs.expected].some(isTcp)) return this.#listening.size > 0;
+    return [...this.#listening].some(isTcp);
   }
 
   /** A listener was passed that the program may use without another listen(2): asks it. */
