@@ -9,8 +9,11 @@ import { openTaker, type Taker } from '../handoff/take.ts';
 import { warnOnce } from '../handoff/warn.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** How long to wait for a process of the ready generation to receive, in milliseconds. */
-const RECEIVER_WAIT_MS = 1_000;
+/**
+ * How long to wait for a process of the ready generation to receive, in milliseconds. It loads what it needs for that when
+ * it listens already; meanwhile everything is served as before.
+ */
+const RECEIVER_WAIT_MS = 2_000;
 
 /**
  * The servers of a thread from their first listen to the end of their drain: they receive what the older generation

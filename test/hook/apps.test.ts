@@ -1,0 +1,105 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { KeepAlive } from '../fixtures/keep-alive.ts';
+import { freePort, Supervised } from '../fixtures/supervised.ts';
+
+/*
+ * The real packages, as people use them, with the hook and nothing else. test/apps has its own package.json: they are many
+ * and heavy.
+ */
+
+const APPS = fileURLToPath(new URL('../apps', import.meta.url));
+const bin = (name: string) => join(APPS, 'node_modules', '.bin', name);
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function run(command: (port: number) => string[], cwd = APPS): Promise<{ supervised: Supervised; port: number }> {
+  const port = await freePort();
+  const supervised = new Supervised(command(port), { env: { PORT: String(port) }, supervise: { cwd } });
+  cleanups.push(() => supervised.stop());
+  await supervised.ready();
+  // Tools listen on sockets of their own before (tsx).
+  await supervised.until(told => told.type === 'listening' && told.address?.endsWith(`:${port}`) === true);
+  return { supervised, port };
+}
+
+async function connect(port: number): Promise<KeepAlive> {
+  const client = await KeepAlive.open(port);
+  cleanups.push(() => client.destroy());
+  return client;
+}
+
+const BY_SIGNAL = { code: null, signal: 'SIGTERM' };
+const BY_ITSELF = { code: 0, signal: null };
+
+describe('idle connections go on, and what is in flight finishes, with', () => {
+  test.each<[string, string[], object]>([
+    ['express', ['node', 'express.mjs'], BY_SIGNAL],
+    ['fastify, which closes itself and exits', ['node', 'fastify.mjs'], BY_ITSELF],
+    ['koa', ['node', 'koa.mjs'], BY_SIGNAL],
+    ["hono's node server", ['node', 'hono.mjs'], BY_SIGNAL],
+    ['Nest with its shutdown hooks, through tsx', [bin('tsx'), 'nest.mts'], { code: 143, signal: null }],
+    ['close-with-grace', ['node', 'close-with-grace.mjs'], BY_ITSELF],
+    ['ts-node', [bin('ts-node'), '--transpile-only', 'typed.cts'], BY_SIGNAL],
+    ['ws beside them', ['node', 'ws.mjs'], BY_SIGNAL],
+    ['socket.io beside them', ['node', 'socket-io.mjs'], BY_SIGNAL],
+  ])('%s', async (_, command, exit) => {
+    const { supervised, port } = await run(() => command);
+    const [idle, busy] = [await connect(port), await connect(port)];
+    expect(await idle.request('/1')).toBe('1');
+    const slow = busy.request('/slow');
+    await supervised.restart();
+    expect(await slow).toBe('1');
+    expect(await supervised.exited(1)).toEqual(exit);
+    expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual(['2', '2']);
+  });
+});
+
+describe('next start', () => {
+  beforeAll(() => {
+    if (existsSync(join(APPS, 'next', '.next', 'BUILD_ID'))) return;
+    const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' };
+    const { status, stderr } = spawnSync(bin('next'), ['build'], { cwd: join(APPS, 'next'), env, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  }, 300_000);
+
+  test('keeps its idle connections', async () => {
+    const { supervised, port } = await run(() => [bin('next'), 'start'], join(APPS, 'next'));
+    const client = await connect(port);
+    expect(await client.request('/api/x')).toBe('1');
+    await supervised.restart();
+    await supervised.exited(1);
+    expect(await client.request('/api/x')).toBe('2');
+  });
+});
+
+describe('vite', () => {
+  // It listens on every wildcard before, to see whether the port is free: so a restart is stop-first, and it destroys its
+  // connections itself.
+  test.each([
+    ['dev', []],
+    ['preview', ['preview', '--outDir', '.']],
+  ])('%s comes back on the same port', async (_, args) => {
+    const start = (port: number) => [
+      bin('vite'),
+      ...args,
+      '--port',
+      String(port),
+      '--strictPort',
+      '--host',
+      '127.0.0.1',
+    ];
+    const { supervised, port } = await run(start, join(APPS, 'vite'));
+    await supervised.until(told => told.address === `127.0.0.1:${port}`);
+    expect(await (await connect(port)).request('/')).toContain('<title>vite</title>');
+    await supervised.restart();
+    await supervised.exited(1);
+    expect(await (await connect(port)).request('/')).toContain('<title>vite</title>');
+  });
+});
