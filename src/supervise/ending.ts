@@ -24,7 +24,8 @@ export interface Ending {
  * @returns how many processes had to be killed
  */
 export async function endRunning(running: Running, { signal, graceMs, hurry }: Ending): Promise<number> {
-  await running.spawning?.catch(() => {}); // whoever started it knows by now
+  // No turn of the event loop where there is a process: the new generation waits for what the old one still accepts.
+  if (running.pid === undefined) await running.spawning?.catch(() => {}); // whoever started it knows by now
   if (running.pid === undefined) running.finish(); // never spawned
   let killed = 0;
   const kill = () => {
