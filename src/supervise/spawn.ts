@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import type { ExitStatus } from './generation.ts';
 import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
+import { takeThread } from './spawn-thread.ts';
 
 /** What the worker thread is told. Descriptors in stdio stay the caller's. */
 export interface SpawnOrder {
@@ -18,6 +19,9 @@ export interface SpawnOrder {
   stdio: number[];
   intercept: boolean;
 }
+
+/** What the thread is told: to load what it needs, then to spawn, or that it is not needed. */
+export type SpawnMessage = 'prepare' | 'end' | SpawnOrder;
 
 export type SpawnReply =
   | { type: 'spawned'; pid: number; notifyFd?: number; noNewPrivileges?: boolean; whyNot?: string }
@@ -101,19 +105,15 @@ export class Spawner {
     // Not terminate(): a thread that is stopped while it loads koffi aborts the process.
     const ended = new Promise(fulfil => stage.worker.once('exit', fulfil));
     stage.worker.ref();
-    stage.worker.postMessage(undefined);
+    stage.worker.postMessage('end' satisfies SpawnMessage);
     await ended;
   }
 }
 
 function setStage(tapped: Tapping): Stage {
   const output = new Output(tapped);
-  const worker = new Worker(new URL('./spawn.worker.js', import.meta.url), {
-    // It spawns one process: small heaps keep relisten small.
-    resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
-  });
-  worker.on('error', () => {}); // told to whoever spawns; exit follows
-  worker.unref();
+  const worker = takeThread();
+  worker.postMessage('prepare' satisfies SpawnMessage);
   return { worker, output };
 }
 

@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { codeOf } from '../kernel/errno.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { installFilter } from '../kernel/seccomp.ts';
-import type { SpawnOrder, SpawnReply } from './spawn.ts';
+import type { SpawnMessage, SpawnOrder, SpawnReply } from './spawn.ts';
 
 /*
  * A thread that puts itself under the seccomp filter, spawns one command, which inherits it, and ends. The main thread
@@ -16,12 +16,15 @@ const port = parentPort;
 if (!port) throw new Error('spawn.worker runs as a worker thread only');
 const reply = (message: SpawnReply) => port.postMessage(message);
 
-// Done before the order comes, so that a restart does not wait for it.
-if (process.platform === 'linux') hasLibc();
-
-port.once('message', (order: SpawnOrder | undefined) => {
+port.on('message', (message: SpawnMessage) => {
+  if (message === 'prepare') {
+    // Before the order comes, so that a restart does not wait for it; and not before anybody waits for this thread's
+    // end, as one that is stopped while it loads koffi aborts the process.
+    if (process.platform === 'linux') hasLibc();
+    return;
+  }
   try {
-    if (order) run(order);
+    if (message !== 'end') run(message);
   } catch (error) {
     reply({ type: 'failed', code: codeOf(error) ?? 'EIO', message: error instanceof Error ? error.message : '' });
   }
