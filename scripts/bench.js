@@ -13,7 +13,7 @@ import { setup } from './setup.js';
 const BENCH = join(dirname(dirname(fileURLToPath(import.meta.url))), 'bench');
 
 /** Parts of benchmarks. */
-const PARTS = ['crowd', 'goal', 'libraries'];
+const PARTS = ['crowd', 'goal', 'hello', 'libraries'];
 
 /** Only when it is asked for: it takes the better part of an hour. */
 const LONG = ['restart'];
