@@ -1,4 +1,3 @@
-import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
@@ -34,10 +33,13 @@ export class Running {
   /** Resolves when the main process has ended and no process of the generation is left. */
   readonly gone: Promise<void>;
   readonly #resolveGone: () => void;
+  readonly #onNotice: (text: string) => void;
   #isGone = false;
 
-  constructor(number: number) {
+  /** @param onNotice is told, in a sentence, what cannot be done */
+  constructor(number: number, onNotice: (text: string) => void = () => {}) {
     this.number = number;
+    this.#onNotice = onNotice;
     let resolveGone = () => {};
     this.gone = new Promise(fulfil => {
       resolveGone = fulfil;
@@ -80,14 +82,20 @@ export class Running {
     // The tree is enough where its root is alive, and this is on the way of every restart.
     const tree = descendants(this.pid).filter(ids => !ids.zombie);
     const family = tree.length > 0 ? tree : this.family();
-    for (const pid of stopTargets(this.pid, family, isWrapper)) send(pid, signal);
+    for (const pid of stopTargets(this.pid, family, isWrapper)) this.#send(pid, signal);
   }
 
   /** Sends a signal to every process that is left; answers how many there were. */
   signalAll(signal: NodeJS.Signals): number {
     const family = this.family();
-    for (const { pid } of family) send(pid, signal);
+    for (const { pid } of family) this.#send(pid, signal);
     return family.length;
+  }
+
+  /** A program that became another user's may not be ours to signal: that ends nothing but is worth a word. */
+  #send(pid: number, signal: NodeJS.Signals): void {
+    const why = send(pid, signal);
+    if (why !== undefined) this.#onNotice(`Cannot end pid ${pid} of generation ${this.number}: ${why}`);
   }
 
   /** Nobody is left: lets go of everything held for its sake. */
@@ -99,25 +107,21 @@ export class Running {
   }
 }
 
-/** By descriptor, so that a pid that has come to mean another process meanwhile is left alone. */
-function send(pid: number, signal: NodeJS.Signals): void {
-  let pidfd: number;
+/**
+ * By descriptor, so that a pid that has come to mean another process meanwhile is left alone.
+ *
+ * @returns why it could not be sent, to a process that has not ended
+ */
+function send(pid: number, signal: NodeJS.Signals): string | undefined {
   try {
-    pidfd = pidfdOpen(pid);
+    const pidfd = pidfdOpen(pid);
+    try {
+      pidfdSendSignal(pidfd, signal);
+    } finally {
+      close(pidfd);
+    }
   } catch (error) {
-    if (codeOf(error) === 'ESRCH') return;
-    throw error;
+    if (codeOf(error) !== 'ESRCH') return error instanceof Error ? error.message : String(error);
   }
-  try {
-    pidfdSendSignal(pidfd, signal);
-  } catch (cause) {
-    if (codeOf(cause) === 'ESRCH') return;
-    throw new RelistenError(`Cannot send ${signal} to pid ${pid}`, {
-      code: codeOf(cause) ?? 'EPERM',
-      op: 'kill',
-      cause,
-    });
-  } finally {
-    close(pidfd);
-  }
+  return undefined;
 }

@@ -152,7 +152,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #adopt({ generation, pid, listeners }: Adopted, what: string): void {
-    const running = new Running(generation);
+    const running = this.#newRunning(generation);
     running.pid = pid;
     running.become('ready');
     for (const listener of listeners) {
@@ -218,7 +218,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.#next) return;
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    const running = new Running(++this.#number);
+    const running = this.#newRunning(++this.#number);
     this.#next = running;
     if (this.options.strategy === 'stop-first' && this.#current) await this.#drain(this.#current);
     if (this.#stopping) return;
@@ -230,6 +230,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     } catch (error) {
       if (running.state === 'starting') this.#onFailed(running, error);
     }
+  }
+
+  #newRunning(number: number): Running {
+    return new Running(number, text => this.#emit({ type: 'notice', text }));
   }
 
   #onReady(running: Running): void {
