@@ -1,6 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
-import { bindFd } from '../bind/bind-fd.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
@@ -65,6 +64,7 @@ export class Binder {
   /** @param generation 0 for a listener of relisten's own */
   async #bind(fd: number, address: SocketAddress, generation: number, signal?: AbortSignal): Promise<void> {
     const { evict, emit } = this.#host;
+    const { bindFd } = await bindEngine();
     const bound = bindFd(fd, address, {
       evict,
       signal,
@@ -111,6 +111,9 @@ function isAbandoned({ inode }: HeldListener): boolean {
   const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
   return owners.every(pid => pid === process.pid);
 }
+
+/** Loaded when the first program binds, not before it is spawned. */
+const bindEngine = () => import('../bind/bind-fd.ts');
 
 /**
  * Whose bind(2) we must not do: we could bind a privileged port for a program that may not (ip(7),

@@ -4,7 +4,7 @@ import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
 import { Poller } from '../kernel/poll.ts';
-import { type Adopted, adoptOrphan, adoptServer, serviceOf, watchEnd } from './adopt.ts';
+import type { Adopted } from './adopt.ts';
 import { backoffMs, HEALTHY_MS } from './backoff.ts';
 import { Binder } from './binder.ts';
 import { endRunning } from './ending.ts';
@@ -113,8 +113,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   async start(): Promise<RestartOutcome> {
     await this.#prepare(async () => {
       const left = this.#state.load();
-      const orphan = left && adoptOrphan(left, this.holder);
-      if (orphan) this.#adopt(orphan, 'of a relisten that was killed');
+      const orphan = left && (await adoption()).adoptOrphan(left, this.holder);
+      if (orphan) await this.#adopt(orphan, 'of a relisten that was killed');
       for (const port of this.options.ports) await this.#hold(port);
     });
     return this.#ask();
@@ -126,8 +126,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
    */
   async take(address: Address): Promise<RestartOutcome> {
     await this.#prepare(async () => {
+      const { adoptServer, serviceOf } = await adoption();
       const adopted = await adoptServer(address, this.holder);
-      this.#adopt(adopted, 'that was not started by relisten');
+      await this.#adopt(adopted, 'that was not started by relisten');
       this.#borrowed = this.#current;
       const service = serviceOf(adopted.pid);
       if (service) this.#emit({ type: 'notice', text: `It belongs to ${service}, which may start it again` });
@@ -151,7 +152,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (listener) this.#emit({ type: 'held', address: formatAddress(listener.address) });
   }
 
-  #adopt({ generation, pid, listeners }: Adopted, what: string): void {
+  async #adopt({ generation, pid, listeners }: Adopted, what: string): Promise<void> {
     const running = this.#newRunning(generation);
     running.pid = pid;
     running.become('ready');
@@ -163,6 +164,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#lastReady = generation;
     this.#current = running;
     this.#emit({ type: 'state', generation, state: 'ready', pid, reason: what });
+    const { watchEnd } = await adoption();
     watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
   }
 
@@ -436,6 +438,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.emit('event', { at: Date.now(), ...facts } as SuperviseEvent);
   }
 }
+
+/** Most supervisors never adopt anything, and start sooner without. */
+const adoption = () => import('./adopt.ts');
 
 const WENT_TO_BACKGROUND =
   'The command went into the background, and is ended: relisten supervises what stays in the foreground';

@@ -1,0 +1,105 @@
+import type { ControlServer } from '../control/server.ts';
+import type { StatusFacts } from '../control/status.ts';
+import { whyNoInterception } from '../kernel/seccomp.ts';
+import type { Claim } from '../supervise/claim.ts';
+import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
+import type { Way } from '../supervise/way.ts';
+import { EventTalk } from './event-talk.ts';
+import { silentInput } from './keys.ts';
+import { obeyKeys } from './obey-keys.ts';
+import { Orders } from './orders.ts';
+import type { RunOptions } from './run-options.ts';
+import { obeySignals } from './signals.ts';
+import { version } from './version.ts';
+import { watchFiles } from './watching.ts';
+
+/** Begins a supervisor's work: by its command, or by taking over what runs already. */
+export type Start = (supervisor: Supervisor, talk: EventTalk) => Promise<void>;
+
+export interface Supervision {
+  run: RunOptions;
+  claim: Claim;
+  /** Unix time in ms. */
+  startedAt: number;
+  /** What the user should know beforehand. */
+  warning?: string;
+}
+
+/**
+ * Runs a supervisor to its end. What the command does not need in order to start is loaded once it was spawned.
+ *
+ * @returns the exit code for this process
+ */
+export async function supervise({ run, claim, startedAt, warning }: Supervision, start: Start): Promise<number> {
+  ignoreClosedOutput();
+  const way = wayOf(run);
+  const stdin = run.keys ? silentInput() : undefined;
+  const options = { ...run.supervise, name: claim.name, intercept: way.intercept, stdin };
+  const supervisor = new Supervisor(options, claim.directory);
+  supervisor.on('event', event => {
+    if (event.type === 'unintercepted') Object.assign(way, { intercept: false, whyNot: event.reason });
+  });
+  const talk = new EventTalk(run);
+  talk.follow(supervisor);
+  const orders = new Orders(supervisor, talk);
+  obeySignals(orders);
+  const ended = new Promise<EndStatus>(fulfil => supervisor.once('end', fulfil));
+  const facts = { version: version(), startedAt, way };
+  const first = Promise.race([spawned(supervisor), ended]);
+  const control = first.then(() => openControl(supervisor, claim, talk, facts));
+  const { watch } = run;
+  if (watch) void first.then(() => watchFiles(watch, supervisor, orders, talk));
+  if (warning !== undefined) talk.say({ type: 'notice', text: warning });
+  talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
+  if (run.keys) obeyKeys(orders, talk, () => import('../control/status.ts').then(it => it.statusOf(supervisor, facts)));
+  await start(supervisor, talk);
+  const end = await ended;
+  if (end.reason !== undefined) talk.end(end.reason, end.code);
+  await (await control)?.close(end);
+  return end.code;
+}
+
+/** Whoever read our output may go; the server stays. */
+function ignoreClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+}
+
+function wayOf({ supervise: { intercept, ports, protocol, hook } }: RunOptions): Way {
+  const whyNot = intercept ? whyNoInterception() : undefined;
+  return {
+    intercept: intercept && whyNot === undefined,
+    whyNot,
+    hook: hook !== undefined,
+    passed: ports.length > 0 && protocol,
+  };
+}
+
+/** Resolves when the first command was spawned. */
+function spawned(supervisor: Supervisor): Promise<void> {
+  return new Promise(fulfil => {
+    supervisor.on('event', function listen({ type }) {
+      if (type !== 'spawned') return;
+      supervisor.off('event', listen);
+      fulfil();
+    });
+  });
+}
+
+async function openControl(
+  supervisor: Supervisor,
+  claim: Claim,
+  talk: EventTalk,
+  facts: StatusFacts,
+): Promise<ControlServer | undefined> {
+  if (supervisor.ended) return undefined;
+  const { ControlServer } = await import('../control/server.ts');
+  const server = new ControlServer(supervisor, claim.socket, facts);
+  try {
+    await server.listen();
+    return server;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    talk.say({ type: 'notice', text: `Cannot be controlled: ${why}` });
+    return undefined;
+  }
+}
