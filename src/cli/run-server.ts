@@ -4,6 +4,7 @@ import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
+import { endEarlyThread, prepareEarlyThread } from '../supervise/spawn-thread.ts';
 import { findUser, mayRead } from '../supervise/user.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Start } from './supervise.ts';
@@ -32,9 +33,11 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   let code: number;
   try {
     const warning = openDirectory(claim.directory, run.supervise.user);
+    prepareEarlyThread();
     const { supervise } = await import('./supervise.ts');
     code = await supervise({ run, claim, startedAt, warning }, start);
   } finally {
+    await endEarlyThread();
     claim.release();
   }
   process.exit(code);

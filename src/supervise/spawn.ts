@@ -6,7 +6,7 @@ import { close } from '../kernel/fd.ts';
 import type { ExitStatus } from './generation.ts';
 import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
-import { takeThread } from './spawn-thread.ts';
+import { endThread, takeThread } from './spawn-thread.ts';
 
 /** What the worker thread is told. Descriptors in stdio stay the caller's. */
 export interface SpawnOrder {
@@ -102,11 +102,7 @@ export class Spawner {
     if (!stage) return;
     this.#stage = undefined;
     await stage.output.close();
-    // Not terminate(): a thread that is stopped while it loads koffi aborts the process.
-    const ended = new Promise(fulfil => stage.worker.once('exit', fulfil));
-    stage.worker.ref();
-    stage.worker.postMessage('end' satisfies SpawnMessage);
-    await ended;
+    await endThread(stage.worker);
   }
 }
 
