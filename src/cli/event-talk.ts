@@ -1,4 +1,5 @@
 import type { EventFacts, SuperviseEvent } from '../supervise/events.ts';
+import { lineBreak } from '../supervise/output.ts';
 import type { Supervisor } from '../supervise/supervisor.ts';
 import { EventLines, type Weight } from './event-lines.ts';
 import { onStderr, talk } from './report.ts';
@@ -32,7 +33,7 @@ export class EventTalk {
 
   tell(event: SuperviseEvent): void {
     if (this.#form.json) {
-      talk(JSON.stringify(event));
+      talk(lineBreak() + JSON.stringify(event));
       return;
     }
     if (this.#together.push(event) === 1) queueMicrotask(() => this.flush());
@@ -41,7 +42,7 @@ export class EventTalk {
   /** Why relisten ends by itself, unless a line has said so already. */
   end(reason: string, code: number): void {
     if (this.#form.json) {
-      talk(JSON.stringify({ at: Date.now(), type: 'end', code, reason }));
+      talk(lineBreak() + JSON.stringify({ at: Date.now(), type: 'end', code, reason }));
       return;
     }
     this.flush();
@@ -62,6 +63,6 @@ export class EventTalk {
   }
 
   #write(weight: Weight, text: string): void {
-    talk(`${onStderr('cyan', 'relisten:')} ${onStderr(COLOURS[weight], text)}`);
+    talk(`${lineBreak()}${onStderr('cyan', 'relisten:')} ${onStderr(COLOURS[weight], text)}`);
   }
 }

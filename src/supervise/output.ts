@@ -7,6 +7,8 @@ const KEPT_LINES = 20;
 /** A line longer than this is cut: it is kept to be read by a person. */
 const LINE_CHARACTERS = 2_000;
 
+const NEWLINE = 0x0a;
+
 /** A stream of the program's that passes through us, so that we can read along. */
 interface Tap {
   /** The program's end. */
@@ -15,6 +17,16 @@ interface Tap {
   read: number;
   /** Where it goes on to: 1 or 2. */
   target: 1 | 2;
+}
+
+/** What was copied to our stderr last ended in the middle of a line. */
+let stderrIsMidLine = false;
+
+/** What ends the line that a program has begun on our stderr: for whoever has a line of its own to write there. */
+export function lineBreak(): '\n' | '' {
+  const wasMidLine = stderrIsMidLine;
+  stderrIsMidLine = false;
+  return wasMidLine ? '\n' : '';
 }
 
 /** What of a program's streams passes through us, and what it gets as its stdin; default: ours. */
@@ -76,6 +88,7 @@ export class Output {
       const lines = new LineSplitter(line => this.#line(line, target));
       source.on('data', (chunk: Buffer) => {
         lines.push(chunk);
+        if (target === 2) stderrIsMidLine = chunk.at(-1) !== NEWLINE;
         if (destination.write(chunk)) return;
         source.pause();
         destination.once('drain', () => source.resume());

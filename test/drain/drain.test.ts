@@ -218,7 +218,7 @@ describe('handOff', () => {
       seen.resolve(socket.writableEnded);
       return true;
     };
-    const report = await drain(server, { handOff, deadline: 100 });
+    const report = await drain(server, { handOff, deadline: 1_500 });
     expect(await seen.promise).toBe(false);
     expect(report.cut).toEqual([]);
     await client.ended;

@@ -83,6 +83,17 @@ test('requests during a restart become one restart that follows it', async () =>
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+test('what relisten says begins a line of its own, also after half a line of the program', async () => {
+  const port = await freePort();
+  const script = `require('http').createServer().listen(${port}, '127.0.0.1', () => process.stderr.write('half'))`;
+  await using run = new Supervised(['node', '-e', script]);
+  await run.started();
+  await run.restart();
+  await run.restart();
+  expect(await run.stop()).toMatchObject({ left: [] });
+  expect(run.lines.filter(line => line.includes('half'))).toEqual(['half', 'half', 'half']);
+});
+
 test('the oldest of too many that drain is ended', async () => {
   const port = await freePort();
   const args = ['--max-draining', '2', '--stop-signal', 'SIGUSR1'];
