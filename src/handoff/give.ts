@@ -8,7 +8,7 @@ import { peerCredentials } from '../kernel/socket.ts';
 import { type FrozenSocket, freeze, hasBeenUsed, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
 import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
-import { mayReceive, type Ready, receiverPaths, watchDirectory } from './rendezvous.ts';
+import { mayReceive, type Ready, readReady, receiverPaths, watchDirectory } from './rendezvous.ts';
 import { requestsOn } from './requests.ts';
 import { rawHandoffOf } from './state.ts';
 import { warnOnce } from './warn.ts';
@@ -44,6 +44,7 @@ interface Offer {
 
 interface Receiver {
   channel: Channel;
+  generation: number;
   /** Undefined before its hello. */
   room: number | undefined;
   /** Batches without an answer, oldest first: answers come in their order. */
@@ -60,37 +61,39 @@ export async function openGiver(
   ready: Ready,
   options: GiveOptions = {},
 ): Promise<Giver | undefined> {
-  const giver = new ConnectionGiver(directory, ready);
-  if (await giver.ready(options.waitMs ?? 1_000)) return giver;
+  const giver = new ConnectionGiver(directory, ready, options.waitMs ?? 1_000);
+  if (await giver.ready()) return giver;
   await giver.close();
   return undefined;
 }
 
 class ConnectionGiver implements Giver {
   readonly #directory: string;
-  readonly #ready: Ready;
+  readonly #waitMs: number;
   readonly #poller = new Poller();
   readonly #receivers = new Map<string, Receiver>();
   readonly #unwatch: () => void;
+  /** Who is ready: a drain may outlast one generation and more. */
+  #ready: Ready;
   #pending: Offer[] = [];
   #scheduled = false;
-  #onHello: () => void = () => undefined;
+  /** Runs while the ready generation may still come to receive. */
+  #expecting: NodeJS.Timeout | undefined;
+  #onExpected: (came: boolean) => void = () => undefined;
 
-  constructor(directory: string, ready: Ready) {
+  constructor(directory: string, ready: Ready, waitMs: number) {
     this.#directory = directory;
+    this.#waitMs = waitMs;
     this.#ready = ready;
     this.#unwatch = watchDirectory(directory, () => this.#look());
+    this.#expect();
     this.#look();
   }
 
   /** Whether somebody receives, as soon as that is known. */
-  ready(waitMs: number): Promise<boolean> {
+  ready(): Promise<boolean> {
     return new Promise(settle => {
-      const timer = setTimeout(() => settle(false), waitMs);
-      this.#onHello = () => {
-        clearTimeout(timer);
-        settle(true);
-      };
+      this.#onExpected = settle;
     });
   }
 
@@ -122,6 +125,8 @@ class ConnectionGiver implements Giver {
 
   async close(): Promise<void> {
     this.#unwatch();
+    clearTimeout(this.#expecting);
+    this.#expecting = undefined;
     for (const { channel, unanswered } of this.#receivers.values()) {
       channel.close();
       for (const offer of unanswered.flat()) offer.answer(true);
@@ -131,7 +136,24 @@ class ConnectionGiver implements Giver {
     await this.#poller.close();
   }
 
+  #expect(): void {
+    clearTimeout(this.#expecting);
+    this.#expecting = setTimeout(() => this.#expected(false), this.#waitMs);
+  }
+
+  #expected(came: boolean): void {
+    clearTimeout(this.#expecting);
+    this.#expecting = undefined;
+    this.#onExpected(came);
+    this.#schedule();
+  }
+
   #look(): void {
+    const ready = readReady(this.#directory);
+    if (ready && ready.generation > this.#ready.generation) {
+      this.#ready = ready;
+      this.#expect();
+    }
     for (const path of receiverPaths(this.#directory, this.#ready.generation)) {
       if (!this.#receivers.has(path)) this.#connect(path);
     }
@@ -154,7 +176,8 @@ class ConnectionGiver implements Giver {
       onMessage: (message, fds) => this.#onMessage(path, receiver, message, fds),
       onEnd: error => this.#onEnd(path, receiver, error),
     });
-    const receiver: Receiver = { channel, room: undefined, unanswered: [] };
+    const { generation } = this.#ready;
+    const receiver: Receiver = { channel, generation, room: undefined, unanswered: [] };
     this.#receivers.set(path, receiver);
   }
 
@@ -167,12 +190,21 @@ class ConnectionGiver implements Giver {
       return;
     }
     receiver.room = message.room;
-    if (message.type === 'hello') this.#onHello();
+    if (message.type === 'hello' && receiver.generation === this.#ready.generation) this.#expected(true);
     const refused = message.type === 'taken' ? new Set(message.refused) : undefined;
+    const kept = batch?.filter((_, index) => !refused || refused.has(index)) ?? [];
     batch?.forEach((offer, index) => {
-      offer.answer(message.type === 'taken' && !refused?.has(index));
+      if (refused && !refused.has(index)) offer.answer(true);
     });
+    this.#keep(kept, receiver);
     this.#schedule();
+  }
+
+  /** What a receiver did not take is ours again, or goes to the generation that has become ready since. */
+  #keep(offers: Offer[], { generation }: Receiver): void {
+    if (offers.length > 0) this.#look();
+    if (this.#ready.generation > generation) this.#pending.push(...offers);
+    else for (const offer of offers) offer.answer(false);
   }
 
   /**
@@ -185,7 +217,9 @@ class ConnectionGiver implements Giver {
     if (error) warnOnce(`Stopped handing connections to ${path}: ${String(error)}`);
     else this.#receivers.delete(path);
     receiver.room = 0;
-    for (const offer of [...more, ...receiver.unanswered.splice(0).flat()]) offer.answer(error !== undefined);
+    const unanswered = [...more, ...receiver.unanswered.splice(0).flat()];
+    if (error) for (const offer of unanswered) offer.answer(true);
+    else this.#keep(unanswered, receiver);
     this.#schedule();
   }
 
@@ -201,9 +235,11 @@ class ConnectionGiver implements Giver {
 
   #send(): void {
     while (this.#pending.length > 0) {
-      const open = [...this.#receivers.values()].filter(({ room }) => (room ?? 0) > 0);
+      const { generation } = this.#ready;
+      const open = [...this.#receivers.values()].filter(one => one.generation === generation && (one.room ?? 0) > 0);
       const receiver = open.filter(isReady).sort((a, b) => a.unanswered.length - b.unanswered.length)[0];
-      if (!receiver && open.some(({ unanswered }) => unanswered.length > 0)) return; // its answer brings us back
+      // Its answer, or its hello, brings us back.
+      if (!receiver && (this.#expecting || open.some(({ unanswered }) => unanswered.length > 0))) return;
       const share = Math.ceil(this.#pending.length / Math.max(open.length, 1));
       const batch = takeBatch(this.#pending, receiver ? Math.min(share, roomOf(receiver)) : this.#pending.length);
       if (receiver) give(receiver, batch);

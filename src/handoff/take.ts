@@ -30,6 +30,8 @@ interface Place extends Listener {
 
 type Judged = { given: GivenConnection; fd: number; place: Place };
 
+const STOPPED = 'its server has stopped listening';
+
 /**
  * Receives in the private directory, from processes of the same user.
  *
@@ -119,7 +121,8 @@ class ConnectionTaker implements Taker {
       }
       close(fd);
       refused.push(index);
-      warnOnce(`Refused a connection of ${given.to}: ${place}`);
+      // Nobody is to blame for what comes while we stop: the giver knows a newer generation.
+      if (place !== STOPPED) warnOnce(`Refused a connection of ${given.to}: ${place}`);
     });
     this.#room = Math.max(0, this.#room - accepted.length);
     channel.send(
@@ -141,7 +144,8 @@ class ConnectionTaker implements Taker {
         local,
         this.#places.filter(({ server }) => server.listening),
       );
-      if (!place) return `nobody listens there for ${given.protocol}`;
+      if (!place)
+        return this.#places.some(one => one.text === given.to) ? STOPPED : `nobody listens there for ${given.protocol}`;
       if (given.protocol === 'tcp' && !rawHandoffOf(place.server)) return 'its server has no handoff option';
       const planned = accepted.filter(one => one.place === place).length;
       return canInject(place.server, planned) ? place : 'its server takes no more';

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -253,6 +253,22 @@ describe('a giver', () => {
     say({ type: 'taken', refused: [], room: 0 });
     expect(await Promise.all(handed)).toEqual([true, true, false, false, false]);
     expect(await works(targets[4] as { client: net.Socket })).toBe(true);
+    close(fd);
+  });
+
+  test('goes to the generation that has become ready since, with what a stopping receiver refuses', async () => {
+    const target = await serving();
+    const { fd, say, offer } = await receiver(10);
+    const taker = openTaker(directory, 2);
+    cleanups.push(() => taker.close());
+    taker.add(target.server);
+    const handed = offer(target);
+    for (const received of await receive(fd)) close(received);
+    writeFileSync(join(directory, 'ready.json'), JSON.stringify({ ...ready(), generation: 2 }));
+    say({ type: 'taken', refused: [0], room: 9 });
+    expect(await handed).toBe(true);
+    target.served.destroy();
+    expect(await works(target)).toBe(true);
     close(fd);
   });
 
