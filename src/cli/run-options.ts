@@ -39,6 +39,8 @@ export interface RunFlags {
 /** What the command line asks for. */
 export interface RunOptions {
   supervise: SuperviseOptions;
+  /** What will not be had, and why. */
+  warning?: string;
   /** The name was given, so no other will do. */
   named: boolean;
   /** Globs below the directory; all of it where none are named; undefined: do not watch. */
@@ -47,6 +49,18 @@ export interface RunOptions {
   keys: boolean;
   json: boolean;
   quiet: boolean;
+}
+
+const RESTRICTED =
+  "Node's permission model is on (--permission) and addons are not allowed: the hook is left out, so nothing is handed off (docs/hook.md)";
+
+/**
+ * Whether Node runs under its permission model and may load no addons: the hook, which it may not even read, would keep
+ * the program from starting. Who allows addons has made room for us.
+ */
+export function isRestricted(words: readonly string[]): boolean {
+  const text = ` ${words.join(' ')} `;
+  return /\s--(experimental-)?permission\s/.test(text) && !/\s--allow-addons\s/.test(text);
 }
 
 /** What NODE_OPTIONS loads into Node programs. */
@@ -65,6 +79,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const user = flags.user === undefined ? undefined : findUser(flags.user);
   const watch = flags.watch === true ? [] : flags.watch;
   const { json = false, quiet = false } = flags;
+  const restricted = isRestricted([...command, process.env.NODE_OPTIONS ?? '']);
   const keys = flags.keys && !json && hasKeyboard();
   const { readyNotify: notify, readyHttp: http, readyTcp: tcp, readyLine: line } = flags;
   return {
@@ -83,11 +98,12 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       outliveFailedStart: watch !== undefined,
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
-      hook: flags.hook && (!user || mayRead(HOOK, user)) ? HOOK : undefined,
+      hook: flags.hook && !restricted && (!user || mayRead(HOOK, user)) ? HOOK : undefined,
       cwd,
       envFile,
       user: flags.user,
     },
+    warning: flags.hook && restricted ? RESTRICTED : undefined,
     named: flags.name !== undefined,
     watch,
     keys,

@@ -32,7 +32,7 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   const claim = claimFor(run);
   let code: number;
   try {
-    const warning = openDirectory(claim.directory, run.supervise.user);
+    const warning = openDirectory(claim.directory, run.supervise.user) ?? run.warning;
     prepareEarlyThread();
     const { supervise } = await import('./supervise.ts');
     code = await supervise({ run, claim, startedAt, warning }, start);
