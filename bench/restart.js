@@ -4,7 +4,10 @@
  * other. Every row runs in pid, mount and network namespaces of its own, so that ports, TIME_WAIT sockets and processes
  * of one are nothing to the next, and everything ends with the row. Needs Linux and root.
  *
- *   npm run bench:restart -- [--only id,…] [--load base|keep-alive-heavy] [--restarts N] [--kills N] [--out results.json]
+ *   npm run bench:restart -- [--only id,…] [--load base|keep-alive-heavy] [--restarts N] [--own N] [--kills N]
+ *     [--out results.json]
+ * --own is the number of restarts of relisten's own row, if it is to be another.
+ *
  *   npm run bench:restart -- --show results.json [--plot picture.svg]
  */
 import { spawn } from 'node:child_process';
@@ -17,6 +20,7 @@ import { parseArgs } from 'node:util';
 import { build } from '../scripts/build.js';
 import { setup } from '../scripts/setup.js';
 import { installLibraries } from './libraries.js';
+import { checkGoals } from './restart/goals.js';
 import { plot } from './restart/plot.js';
 import { ROWS } from './restart/rows.js';
 import { summarise } from './restart/summary.js';
@@ -29,6 +33,7 @@ const { values: given } = parseArgs({
     only: { type: 'string' },
     load: { type: 'string', default: 'base,keep-alive-heavy' },
     restarts: { type: 'string', default: '20' },
+    own: { type: 'string' },
     kills: { type: 'string', default: '3' },
     out: { type: 'string' },
     show: { type: 'string' },
@@ -43,6 +48,7 @@ const report = given.show ? JSON.parse(readFileSync(given.show, 'utf8')) : await
 if (given.out) writeFileSync(given.out, `${JSON.stringify(report, undefined, 1)}\n`);
 if (given.plot) writeFileSync(given.plot, plot(report.summaries));
 console.log(tables(report.summaries));
+checkGoals(report.summaries);
 
 async function compare() {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('This needs Linux and root');
@@ -69,24 +75,27 @@ async function compare() {
   return { command, startedAt, machine, versions: versions(), summaries };
 }
 
-/** Everything that was asked for, restarts before kills. */
+/** Everything that was asked for, row by row. */
 function orders() {
   const wanted = given.only?.split(',');
   const unknown = wanted?.filter(id => !ROWS.some(row => row.id === id)) ?? [];
   if (unknown.length > 0) throw new Error(`No such row: ${unknown}; there are ${ROWS.map(({ id }) => id).join(', ')}`);
   const rows = wanted ? ROWS.filter(({ id }) => wanted.includes(id)) : ROWS;
   const loads = given.load.split(',').map(load => (load === 'heavy' ? 'keep-alive-heavy' : load));
-  const [restarts, kills] = [Number(given.restarts), Number(given.kills)];
-  const graceful = loads.flatMap(load => rows.map(row => ({ row, load, times: restarts, crash: false })));
-  const crashes = rows.map(row => ({ row, load: loads[0] ?? 'base', times: kills, crash: true }));
-  return [...graceful, ...crashes].filter(({ times }) => times > 0);
+  const [restarts, own, kills] = [given.restarts, given.own ?? given.restarts, given.kills].map(Number);
+  return rows
+    .flatMap(row => [
+      ...loads.map(load => ({ row, load, times: row.id === 'relisten' ? own : restarts, crash: false })),
+      { row, load: loads[0] ?? 'base', times: kills, crash: true },
+    ])
+    .filter(({ times = 0 }) => times > 0);
 }
 
 /** @typedef {ReturnType<typeof orders>[number]} Order */
 
 /** Restarts in one run; each kill in a fresh one, so that nobody's back-off counts. @param {Order} order */
 async function runRow(order) {
-  const { row, load, times, crash } = order;
+  const { row, load, times = 0, crash } = order;
   process.stderr.write(`${row.id}, ${load}, ${times} ${crash ? 'kills' : 'restarts'}: `);
   try {
     const runs = [];

@@ -39,6 +39,7 @@ const GRACEFUL = [
   { title: 'new version answers, ms', of: ({ firstAnswerMs }) => middle(firstAnswerMs) },
   { title: 'p99 in restarts (steady), ms', of: one => `${short(one.p99RestartMs)} (${short(one.p99SteadyMs)})` },
   { title: 'supervisor, MiB', of: ({ rss }) => whole(rss / 1048576) },
+  { title: 'load late by (p99), ms', of: ({ lateP99Ms }) => short(lateP99Ms) },
 ];
 
 /** @type {Column[]} */
