@@ -8,7 +8,7 @@
  *     [--out results.json]
  * --own is the number of restarts of relisten's own row, if it is to be another.
  *
- *   npm run bench:restart -- --show results.json [--plot picture.svg]
+ *   npm run bench:restart -- --show results.json,… [--plot picture.svg]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -43,12 +43,16 @@ const { values: given } = parseArgs({
 });
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
-/** @type {{ command: string, startedAt: string, machine: Record<string, string>, versions: Record<string, string>, summaries: import('./restart/summary.js').Summary[] }} */
-const report = given.show ? JSON.parse(readFileSync(given.show, 'utf8')) : await compare();
-if (given.out) writeFileSync(given.out, `${JSON.stringify(report, undefined, 1)}\n`);
-if (given.plot) writeFileSync(given.plot, plot(report.summaries));
-console.log(tables(report.summaries));
-checkGoals(report.summaries);
+/** @typedef {{ command: string, startedAt: string, machine: Record<string, string>, versions: Record<string, string>, summaries: import('./restart/summary.js').Summary[] }} Report */
+
+/** @type {Report[]} */
+const reports = given.show?.split(',').map(path => JSON.parse(readFileSync(path, 'utf8'))) ?? [await compare()];
+if (given.out) writeFileSync(given.out, `${JSON.stringify(reports[0], undefined, 1)}\n`);
+const place = (/** @type {{ row: string }} */ { row }) => ROWS.findIndex(({ id }) => id === row);
+const summaries = reports.flatMap(report => report.summaries).toSorted((one, other) => place(one) - place(other));
+if (given.plot) writeFileSync(given.plot, plot(summaries));
+console.log(tables(summaries));
+checkGoals(summaries);
 
 async function compare() {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('This needs Linux and root');

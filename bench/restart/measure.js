@@ -27,7 +27,11 @@ const TIMEOUT_MS = 5_000;
 const HOST = '127.0.0.1';
 
 /** @typedef {{ row: string, load: string, restarts: number, crash: boolean, folder: string }} Order */
-/** @typedef {{ at: number, endedAt: number, detail?: string, bootMs?: number }} Restart */
+/**
+ * One restart; `askedMs` and `bootMs` are from the request, or the spawn, to the first answer of the new version to
+ * somebody who asks again and again on fresh connections.
+ * @typedef {{ at: number, endedAt: number, detail?: string, askedMs?: number, bootMs?: number }} Restart
+ */
 
 /** @type {Order} */
 const order = JSON.parse(process.argv[2] ?? '{}');
@@ -65,12 +69,13 @@ async function restartOnce() {
   const known = load.progress().generations.length;
   load.phase('restart');
   const at = sinceStart();
+  const asked = row?.boot ? firstAnswer(place.port, old) : undefined;
   const detail = await noted(async () => {
     await running.restart();
     await until(() => load.progress().generations.length > known, 'the new version answers', RESTART_DEADLINE_MS);
     await until(() => !old.some(isAlive), 'the old version is gone', RESTART_DEADLINE_MS);
   });
-  return { at, endedAt: sinceStart(), ...detail };
+  return { at, endedAt: sinceStart(), ...detail, askedMs: await asked };
 }
 
 /** SIGKILL to one process that serves: the one that answered a moment ago. */
@@ -98,16 +103,24 @@ async function noted(work) {
 
 /** The same server alone on another port, under the same load of the machine: from spawn to its first answer. */
 async function bootBeside(/** @type {string[]} */ command) {
-  const begun = performance.now();
   const program = new Program(command, { PORT: String(place.spare) });
-  const answered = until(() => answers(place.spare), 'the server beside answers', RESTART_DEADLINE_MS, 1);
-  const took = await answered.then(
-    () => performance.now() - begun,
-    () => undefined,
-  );
+  const took = await firstAnswer(place.spare, []);
   program.kill('SIGKILL');
   await program.exited;
   return took;
+}
+
+/** Milliseconds until a process that is not one of the old ones answers. @param {number} port @param {number[]} old */
+async function firstAnswer(port, old) {
+  const begun = performance.now();
+  const isNew = async () => {
+    const pid = await answers(port);
+    return pid !== 0 && !old.includes(pid);
+  };
+  return until(isNew, 'the new version answers', RESTART_DEADLINE_MS, 1).then(
+    () => performance.now() - begun,
+    () => undefined,
+  );
 }
 
 /** Processes that have answered and live: a version is `pid` or `pid.time`. */

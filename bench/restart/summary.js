@@ -22,6 +22,7 @@ import { quantile } from '../goal.js';
  * @property {number} closedAnnounced those that it closed after `Connection: close`
  * @property {number} gapMs the longest time without a good answer
  * @property {number[]} firstAnswerMs from each request to the first answer of the new version, sorted
+ * @property {number[]} askedMs the same for somebody who asks again and again on fresh connections, sorted
  * @property {number[]} bootMs the same server alone, started beside it after each restart, sorted
  * @property {number} p99RestartMs of the slowest class, the streamed one apart
  * @property {number} p99SteadyMs
@@ -52,6 +53,7 @@ export function summarise({ row, load, crash }, runs) {
     closedAnnounced: sum(({ classes }) => classes.reduce((so, one) => so + one.closedAnnounced, 0)),
     gapMs: most(({ gap }) => gap.ms),
     firstAnswerMs: runs.flatMap(firstAnswers).toSorted((a, b) => a - b),
+    askedMs: restarts.flatMap(({ askedMs }) => askedMs ?? []).toSorted((a, b) => a - b),
     bootMs: restarts.flatMap(({ bootMs }) => bootMs ?? []).toSorted((a, b) => a - b),
     p99RestartMs: most(result => slowestP99(result, 'restart')),
     p99SteadyMs: most(result => slowestP99(result, 'steady')),
