@@ -42,6 +42,11 @@ export class Hello {
     return performance.now();
   }
 
+  /** The server's own process. */
+  async pid() {
+    return Number(/^x-pid: (\d+)/m.exec(await ask(this.port))?.[1]);
+  }
+
   async stop() {
     this.process.kill();
     await once(this.process, 'exit');
@@ -74,8 +79,8 @@ export async function freePort() {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  createServer((_request, response) => response.end(`${process.env.RELISTEN_GENERATION ?? ''}\n`)).listen(
-    Number(process.env.PORT),
-    '127.0.0.1',
-  );
+  createServer((_request, response) => {
+    response.setHeader('x-pid', process.pid);
+    response.end(`${process.env.RELISTEN_GENERATION ?? ''}\n`);
+  }).listen(Number(process.env.PORT), '127.0.0.1');
 }
