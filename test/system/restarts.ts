@@ -71,14 +71,31 @@ async function queuedWhileNobodyAccepts(
   run.kill('SIGHUP');
   await run.event('state', ({ state }) => state === 'ready', from);
   const tally = await outcome;
-  for (const pid of old) process.kill(pid, 'SIGCONT');
+  signalAll(old, 'SIGCONT');
   await run.event('state', ({ state }) => state === 'exited', from);
   return tally;
 }
 
-/** A process that is told to stop may still accept what comes before it has seen the signal. */
+/** A process that is told to stop may still accept what comes before it has seen the signal; one that has ended may not. */
 async function suspend(pids: number[]): Promise<void> {
-  for (const pid of pids) process.kill(pid, 'SIGSTOP');
-  const isStopped = (pid: number) => / T /.test(readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/.*\)/s, ''));
-  while (!pids.every(isStopped)) await delay(1);
+  signalAll(pids, 'SIGSTOP');
+  const mayAccept = (pid: number) => {
+    try {
+      return !/^[TZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /s, ''));
+    } catch {
+      return false;
+    }
+  };
+  while (pids.some(mayAccept)) await delay(1);
+}
+
+/** A server that forks for each connection has processes that end at any time. */
+function signalAll(pids: number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended.
+    }
+  }
 }
