@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { RelistenError } from '../../src/errors.ts';
 import { decode, encode, type Listener, type Message, matchListener } from '../../src/handoff/protocol.ts';
+import { random } from '../fixtures/random.ts';
 
 const MESSAGES: Message[] = [
   { type: 'hello', room: 12 },
@@ -47,6 +49,20 @@ test.each<readonly [string, Buffer, RegExp]>([
   ).map(([name, json, error]) => [name, Buffer.concat([head, Buffer.from(json)]), error] as const),
 ])('%s is refused, and said why', (_, bytes, error) => {
   expect(() => decode(bytes)).toThrow(error);
+});
+
+test('whatever comes is a message or a RelistenError', () => {
+  const below = random(20261120);
+  for (let round = 0; round < 5_000; round++) {
+    const bytes = encode(MESSAGES[round % MESSAGES.length] as Message);
+    for (let change = 0; change <= round % 4; change++) bytes[below(bytes.length)] = below(256);
+    const cut = round % 5 === 0 ? below(bytes.length) : bytes.length;
+    try {
+      expect(MESSAGES.map(message => message.type)).toContain(decode(bytes.subarray(0, cut)).type);
+    } catch (error) {
+      expect(error).toBeInstanceOf(RelistenError);
+    }
+  }
 });
 
 describe('a connection belongs to', () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -25,6 +25,8 @@ async function start(generation: number, directory: string, listener: number): P
   return child;
 }
 
+const fdsOf = ({ pid }: ChildProcess) => readdirSync(`/proc/${pid}/fd`).length;
+
 /** Writes a request whole, byte by byte, or in two pieces some time apart. */
 async function write(client: KeepAlive, request: string, way: number): Promise<void> {
   if (way === 0) client.socket.write(request);
@@ -46,6 +48,7 @@ test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS
   const { fd, port } = boundSocket();
   listen(fd, 128);
   const children = [await start(1, directory, fd), await start(2, directory, fd)];
+  const before = children.map(fdsOf);
   const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => KeepAlive.open(port)));
   const failures: string[] = [];
   let handedOver = 0;
@@ -81,6 +84,10 @@ test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS
     }
     expect(failures).toEqual([]);
     expect(clients.filter(client => client.closed)).toEqual([]);
+    // Nobody has kept a descriptor of what it gave: each connection is open once. The event
+    // loop keeps the inotify(7) descriptor of its first watch, in each of the two.
+    const all = () => children.map(fdsOf).reduce((sum, count) => sum + count, 0);
+    await expect.poll(all).toBeLessThanOrEqual((before[0] ?? 0) + (before[1] ?? 0) + CONNECTIONS + 2);
     // It was a race, not a walk: a good part of them was on the move when its request came.
     expect(handedOver).toBeGreaterThan((CONNECTIONS * ROUNDS) / 4);
   } finally {
