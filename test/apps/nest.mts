@@ -22,6 +22,8 @@ class App {}
 async function main(): Promise<void> {
   const app = await NestFactory.create(App, { logger: false });
   app.enableShutdownHooks();
+  // Node's 5 s are over before a slow machine has started the next one.
+  app.getHttpServer().keepAliveTimeout = 60_000;
   await app.listen(process.env.PORT ?? 0);
 }
 
