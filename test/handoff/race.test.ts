@@ -1,29 +1,21 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
 import { listen } from '../../src/kernel/socket.ts';
 import { KeepAlive, requestOf } from '../fixtures/keep-alive.ts';
+import { end, orderToGive, startPassing } from '../fixtures/passing.ts';
 import { boundSocket } from '../fixtures/tcp.ts';
 
-const PROGRAM = fileURLToPath(new URL('../fixtures/programs/passing.js', import.meta.url));
 const CONNECTIONS = 50;
 const ROUNDS = 200;
 /** The next request is sent at offsets from the order to hand off up to this. */
 const LAST_OFFSET_MS = 20;
-
-async function start(generation: number, directory: string, listener: number): Promise<ChildProcess> {
-  const stdio = ['ignore', 'inherit', 'inherit', listener, 'ipc'] as const;
-  const child = fork(PROGRAM, [String(generation), directory], { stdio: [...stdio], execArgv: [] });
-  await once(child, 'message');
-  return child;
-}
 
 const fdsOf = ({ pid }: ChildProcess) => readdirSync(`/proc/${pid}/fd`).length;
 
@@ -47,7 +39,7 @@ test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS
   const directory = mkdtempSync(join(tmpdir(), 'race-'));
   const { fd, port } = boundSocket();
   listen(fd, 128);
-  const children = [await start(1, directory, fd), await start(2, directory, fd)];
+  const children = [await startPassing(1, directory, fd), await startPassing(2, directory, fd)] as const;
   const before = children.map(fdsOf);
   const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => KeepAlive.open(port)));
   const failures: string[] = [];
@@ -74,10 +66,9 @@ test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS
     // A first request each, so that they are idle.
     await Promise.all(clients.map((client, index) => ask(client, index, -1, performance.now())));
     for (let round = 0; round < ROUNDS && failures.length === 0; round++) {
-      const [giver, taker] = round % 2 === 0 ? children : [children[1], children[0]];
-      const pid = taker?.pid ?? 0;
-      const told = once(giver as ChildProcess, 'message') as Promise<[{ given: number }]>;
-      giver?.send({ to: { generation: 2 - (round % 2), pid, session: pid } });
+      const [giver, taker] = round % 2 === 0 ? children : ([children[1], children[0]] as const);
+      const told = once(giver, 'message') as Promise<[{ given: number }]>;
+      orderToGive(giver, 2 - (round % 2), taker);
       const from = performance.now();
       await Promise.all(clients.map((client, index) => ask(client, index, round, from)));
       handedOver += (await told)[0].given;
@@ -92,11 +83,7 @@ test(`a request that comes at any moment of a handoff is answered, ${CONNECTIONS
     expect(handedOver).toBeGreaterThan((CONNECTIONS * ROUNDS) / 4);
   } finally {
     for (const client of clients) client.destroy();
-    for (const child of children) {
-      const exited = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exited;
-    }
+    await Promise.all(children.map(end));
     close(fd);
     rmSync(directory, { recursive: true });
   }
