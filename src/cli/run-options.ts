@@ -74,7 +74,7 @@ const HOOK = fileURLToPath(new URL('../hook/hook.cjs', import.meta.url));
 export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const ports = flags.port ?? [];
   checkPorts(ports);
-  const cwd = checkDirectory(flags.cwd ?? process.cwd());
+  const cwd = checkDirectory(flags.cwd ?? currentDirectory());
   const envFile = flags.envFile === undefined ? undefined : checkEnvFile(flags.envFile);
   const user = flags.user === undefined ? undefined : findUser(flags.user);
   const watch = flags.watch === true ? [] : flags.watch;
@@ -110,6 +110,14 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
     json,
     quiet,
   };
+}
+
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    throw unusable('use the current directory', 'it was removed', cause);
+  }
 }
 
 function checkDirectory(given: string): string {

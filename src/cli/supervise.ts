@@ -52,7 +52,7 @@ export async function supervise({ run, claim, startedAt, warning }: Supervision,
   if (warning !== undefined) talk.say({ type: 'notice', text: warning });
   talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
   if (run.keys) obeyKeys(orders, talk, () => import('../control/status.ts').then(it => it.statusOf(supervisor, facts)));
-  await start(supervisor, talk);
+  await Promise.race([start(supervisor, talk), ended]); // -p may wait for a minute, and be told to end
   const end = await ended;
   if (end.reason !== undefined) talk.end(end.reason, end.code);
   await (await control)?.close(end);

@@ -2,6 +2,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
 
 /**
  * Where the control sockets of this user's supervisors are: `$XDG_RUNTIME_DIR/relisten`, for root without one
@@ -13,7 +14,16 @@ export function runtimeDirectory(): string {
   const uid = process.geteuid?.() ?? 0;
   const base = process.env.XDG_RUNTIME_DIR || (uid === 0 ? '/run' : undefined);
   const path = base ? join(base, 'relisten') : join(tmpdir(), `relisten-${uid}`);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const why = base && process.env.XDG_RUNTIME_DIR ? '; XDG_RUNTIME_DIR may be another user’s' : '';
+    throw new RelistenError(`Cannot make ${path}: ${codeOf(cause)}${why}`, {
+      code: codeOf(cause) ?? 'EIO',
+      op: 'mkdir',
+      cause,
+    });
+  }
   const stat = lstatSync(path);
   if (!stat.isDirectory() || stat.uid !== uid) {
     throw new RelistenError(`Cannot use ${path}: it belongs to uid ${stat.uid}, and we are ${uid}`, {

@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RELISTEN } from '../../fixtures/relisten.ts';
 import { freePort, NOBODY, Supervised } from '../../system/harness.ts';
 import { needs } from '../../tools.ts';
 
@@ -86,6 +90,17 @@ describe('relisten run', () => {
     await using run = new Supervised(['true'], { args: ['--cwd', closed], uid: NOBODY });
     expect((await run.end()).code).toBe(2);
     expect(run.transcript()).toMatch(/permission denied/);
+  });
+
+  asRoot('answers 1 to a runtime directory that is not its own', async () => {
+    const identity = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups'];
+    const child = spawn('setpriv', [...identity, process.execPath, RELISTEN, 'run', '--', 'true'], {
+      env: { ...process.env, XDG_RUNTIME_DIR: closed },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^relisten: Cannot make .*: EACCES; XDG_RUNTIME_DIR may be another user’s\n$/);
   });
 
   asRoot('answers 1 to --user without the right to become it', async () => {

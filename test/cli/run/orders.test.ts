@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deadServer } from '../../fixtures/leftover.ts';
 import { ask, httpGet } from '../../system/clients.ts';
 import { freePort, NOBODY, Supervised } from '../../system/harness.ts';
 import { needs } from '../../tools.ts';
@@ -131,6 +132,16 @@ asRoot('the command', () => {
     await using _ = run;
     expect(run.events[0]).toMatchObject({ type: 'supervising', way: { intercept: false, hook: false } });
     await run.stop();
+  });
+});
+
+asRoot('-p', () => {
+  it('can be told to end while it waits for a TIME_WAIT socket', async () => {
+    const { host, port } = deadServer();
+    await using run = new Supervised(['true'], { args: ['-p', `${host}:${port}`] });
+    expect((await run.event('waiting')).address).toBe(`${host}:${port}`);
+    expect(await run.stop()).toEqual({ code: 0, signal: null, left: [] });
+    expect(run.events.filter(({ type }) => type === 'spawned')).toEqual([]);
   });
 });
 
