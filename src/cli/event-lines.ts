@@ -79,7 +79,7 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'released':
       return { weight: 'aside', text: `let go of ${event.address}: nobody listens on it any more` };
     case 'waiting':
-      return { weight: 'wait', text: `waiting for ${event.address}${untilWhen(event)}: ${event.reason}` };
+      return { weight: 'wait', text: `waiting: ${event.reason}` };
     case 'blocked':
       return { weight: 'bad', text: [event.reason, ...event.advice].join('\n  ') };
     case 'status':
@@ -95,10 +95,6 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'notice':
       return { weight: 'wait', text: event.text };
   }
-}
-
-function untilWhen({ at, until }: { at: number; until?: number }): string {
-  return until === undefined ? '' : `, at most ${formatDuration(until - at)}`;
 }
 
 function backoffText({ delayMs, failures }: { delayMs: number; failures: number }): string {

@@ -90,6 +90,7 @@ export class Binder {
   }
 
   #explain(running: Running, wanted: WantedBind, error: unknown): unknown {
+    if (codeOf(error) === 'ABORT_ERR') return error; // nobody waits for it any more
     const address = formatAddress(wanted.address);
     const own = this.#host.holder.listeners.find(held => held.pinned && overlaps(held, wanted));
     const isOurs = own !== undefined && codeOf(error) === 'EADDRINUSE';

@@ -69,9 +69,9 @@ describe('EventLines', () => {
     ['a spawn', [{ type: 'spawned', generation: 1, pid: 5 }], undefined],
     ['a held port', [{ type: 'held', address: '0.0.0.0:80' }], { weight: 'aside', text: 'holding 0.0.0.0:80' }],
     [
-      'a wait with an end',
-      [{ type: 'waiting', generation: 1, address: '0.0.0.0:80', reason: 'TIME_WAIT', until: 12_400 }],
-      { weight: 'wait', text: 'waiting for 0.0.0.0:80, at most 12 s: TIME_WAIT' },
+      'a wait',
+      [{ type: 'waiting', generation: 1, address: '0.0.0.0:80', reason: '0.0.0.0:80 is kept', until: 12_400 }],
+      { weight: 'wait', text: 'waiting: 0.0.0.0:80 is kept' },
     ],
     [
       'a blocked bind',

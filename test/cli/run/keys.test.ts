@@ -82,6 +82,7 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
         { wait: 'generation 1 gone' },
         { type: 'q' },
         { wait: 'generation 2 gone' },
+        { wait: 'bash-[0-9.]+[#$] ' }, // until then relisten reads
         { type: 'stty -a | md5sum; exit 5\r' },
       ],
     );
