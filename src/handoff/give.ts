@@ -40,6 +40,8 @@ interface Offer {
   frozen: FrozenSocket;
   given: GivenConnection;
   answer: (taken: boolean) => void;
+  /** Receivers that did not take it: each process of a generation, and each part of one, has servers of its own. */
+  refusedBy: Set<Receiver>;
 }
 
 interface Receiver {
@@ -116,7 +118,7 @@ class ConnectionGiver implements Giver {
         }
         settle(taken);
       };
-      this.#pending.push({ frozen, given, answer });
+      this.#pending.push({ frozen, given, answer, refusedBy: new Set() });
       // A full message goes at once: the receiver works on it while the rest is being looked at.
       if (this.#pending.length === MAX_FDS) this.#send();
       else this.#schedule();
@@ -200,11 +202,26 @@ class ConnectionGiver implements Giver {
     this.#schedule();
   }
 
-  /** What a receiver did not take is ours again, or goes to the generation that has become ready since. */
-  #keep(offers: Offer[], { generation }: Receiver): void {
+  /**
+   * What a receiver did not take goes to another one of its generation, or of the one that has become ready since; where
+   * there is none it is ours again.
+   */
+  #keep(offers: Offer[], receiver: Receiver): void {
     if (offers.length > 0) this.#look();
-    if (this.#ready.generation > generation) this.#pending.push(...offers);
-    else for (const offer of offers) offer.answer(false);
+    const isNewer = this.#ready.generation > receiver.generation;
+    for (const offer of offers) {
+      offer.refusedBy.add(receiver);
+      if (isNewer || this.#openTo(offer).length > 0) this.#pending.push(offer);
+      else offer.answer(false);
+    }
+  }
+
+  /** Who of the ready generation may still take it. */
+  #openTo(offer: Offer): Receiver[] {
+    const { generation } = this.#ready;
+    return [...this.#receivers.values()].filter(
+      one => one.generation === generation && (one.room ?? 0) > 0 && !offer.refusedBy.has(one),
+    );
   }
 
   /**
@@ -234,16 +251,19 @@ class ConnectionGiver implements Giver {
   }
 
   #send(): void {
-    while (this.#pending.length > 0) {
-      const { generation } = this.#ready;
-      const open = [...this.#receivers.values()].filter(one => one.generation === generation && (one.room ?? 0) > 0);
+    for (let first = this.#pending[0]; first; first = this.#pending[0]) {
+      const open = this.#openTo(first);
       const receiver = open.filter(isReady).sort((a, b) => a.unanswered.length - b.unanswered.length)[0];
       // Its answer, or its hello, brings us back.
       if (!receiver && (this.#expecting || open.some(({ unanswered }) => unanswered.length > 0))) return;
-      const share = Math.ceil(this.#pending.length / Math.max(open.length, 1));
-      const batch = takeBatch(this.#pending, receiver ? Math.min(share, roomOf(receiver)) : this.#pending.length);
-      if (receiver) give(receiver, batch);
-      else for (const offer of batch) offer.answer(false);
+      if (receiver) {
+        const share = Math.ceil(this.#pending.length / open.length);
+        give(receiver, takeBatch(this.#pending, Math.min(share, roomOf(receiver)), receiver));
+      } else {
+        const hopeful = this.#pending.findIndex(offer => this.#openTo(offer).length > 0);
+        const hopeless = this.#pending.splice(0, hopeful === -1 ? this.#pending.length : hopeful);
+        for (const offer of hopeless) offer.answer(false);
+      }
     }
   }
 }
@@ -256,12 +276,13 @@ function isReady(receiver: Receiver): boolean {
   return receiver.unanswered.length < WINDOW && roomOf(receiver) > 0;
 }
 
-/** Removes from the front what fits into one message; one connection always does. */
-function takeBatch(pending: Offer[], most: number): Offer[] {
+/** Removes from the front what fits into one message to a receiver; the first one does, whatever its size. */
+function takeBatch(pending: Offer[], most: number, receiver: Receiver): Offer[] {
   let bytes = 0;
   let count = 0;
-  for (const { given } of pending) {
+  for (const { given, refusedBy } of pending) {
     bytes += CONNECTION_BYTES + base64Bytes(given);
+    if (count > 0 && refusedBy.has(receiver)) break;
     if (count > 0 && (count >= Math.min(most, MAX_FDS) || bytes > MAX_MESSAGE_BYTES)) break;
     count++;
   }
