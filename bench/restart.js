@@ -56,7 +56,7 @@ checkGoals(summaries);
 
 async function compare() {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('This needs Linux and root');
-  setup({ bench: true });
+  setup('bench');
   installLibraries();
   if (!given['no-build'] && !build()) throw new Error('The build failed: see above');
   const startedAt = new Date().toISOString();

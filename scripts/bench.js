@@ -18,7 +18,7 @@ const PARTS = ['crowd', 'goal', 'hello', 'libraries'];
 /** Only when it is asked for: it takes the better part of an hour. */
 const LONG = ['restart'];
 
-setup({ bench: true });
+setup('bench');
 if (!build()) throw new Error('The build failed: see above');
 const known = readdirSync(BENCH)
   .filter(file => file.endsWith('.js'))

@@ -6,7 +6,7 @@
 import { build } from './build.js';
 import { setup } from './setup.js';
 
-setup();
+setup('demo');
 if (!build()) throw new Error('The build failed: see above');
 const { demo } = await import('./demo/demo.js');
 process.exitCode = await demo();

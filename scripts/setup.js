@@ -40,16 +40,24 @@ const BENCH_PROGRAMS = {
   '/usr/share/gocode/src/github.com/cloudflare/tableflip': 'golang-github-cloudflare-tableflip-dev',
 };
 
-/** Where there is a package.json: the package, and the servers that the hook is tested with. */
-const MODULES = ['.', 'test/apps'];
+/** The servers that the hook is tested with have a package.json of their own: they are many and heavy. */
+const APPS = 'test/apps';
 
-/** Runs what is missing. Throws where nothing can go on without it. */
-export function setup({ bench = false } = {}) {
-  for (const folder of MODULES) if (!modulesAreCurrent(folder)) installModules(folder);
-  const missing = missingPackages({ ...PROGRAMS, ...(bench ? BENCH_PROGRAMS : {}) });
+/** What each purpose takes: folders with a package.json, and programs. */
+const PURPOSES = {
+  demo: { folders: ['.'], programs: { python3: PROGRAMS.python3 } },
+  tests: { folders: ['.', APPS], programs: PROGRAMS },
+  bench: { folders: ['.', APPS], programs: { ...PROGRAMS, ...BENCH_PROGRAMS } },
+};
+
+/** Installs what is missing. Throws where nothing can go on without it. @param {keyof typeof PURPOSES} purpose */
+export function setup(purpose) {
+  const { folders, programs } = PURPOSES[purpose];
+  for (const folder of folders) if (!modulesAreCurrent(folder)) installModules(folder);
+  const missing = missingPackages(programs);
   if (missing.length === 0) return;
   const why = cannotInstall();
-  if (why) say(`not here: ${missing.join(', ')} (${why}); tests that need them say so`);
+  if (why) say(`not here: ${missing.join(', ')} (${why}); what needs them says so`);
   else installPackages(missing);
 }
 
@@ -64,7 +72,7 @@ function modulesAreCurrent(folder) {
   const differs = Object.entries(wanted).some(([path, entry]) => {
     const here = installed[path];
     if (path === '' || (!here && entry.optional)) return false;
-    return here?.version !== entry.version || here?.integrity !== entry.integrity;
+    return here?.version !== entry.version || (entry.integrity && here?.integrity !== entry.integrity);
   });
   return !differs && Object.keys(installed).every(path => path in wanted);
 }
@@ -163,5 +171,5 @@ function say(line) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  setup({ bench: process.argv.includes('--bench') });
+  setup(process.argv.includes('--bench') ? 'bench' : 'tests');
 }

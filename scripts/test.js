@@ -17,7 +17,7 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const BIN = join(ROOT, 'node_modules/.bin');
 const args = process.argv.slice(2);
 
-setup();
+setup('tests');
 const failures = [];
 if (!build()) failures.push('build');
 if (!args.includes('--no-checks')) failures.push(...(await (await import('./check.js')).check()));

@@ -29,6 +29,7 @@ export async function demo() {
   const ended = new AbortController();
   process.once('SIGINT', () => ended.abort(new Error('ended by Ctrl-C')));
   for (const server of SERVERS) {
+    if (!canRun(server)) continue;
     say(`\n${styleText('bold', server.name)}  ${styleText('dim', server.command.join(' '))}`);
     for (const way of [bare, underRelisten]) {
       // What the first way leaves behind is not the second one's to wait for.
@@ -61,6 +62,13 @@ const SERVERS = [
     ],
   },
 ];
+
+/** Says so where it cannot. @param {import('./way.js').Server} server */
+function canRun({ name, command: [program = ''] }) {
+  const { error } = spawnSync(program, ['--version'], { stdio: 'ignore' });
+  if (error) say(`Without ${name}: ${program} is not here`);
+  return !error;
+}
 
 /**
  * Starts a server, sets clients on it, restarts it.
