@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { descriptorOf } from '../kernel/handle.ts';
 import { peerCredentials } from '../kernel/socket.ts';
@@ -34,6 +35,7 @@ export class ControlServer {
   readonly #counts: Counts;
   readonly #followers = new Set<ServerResponse>();
   readonly #stopping = new Set<ServerResponse>();
+  readonly #restarting = new Set<ServerResponse>();
   readonly #onEvent = (event: SuperviseEvent) => this.#tell(event.type, event);
   #metrics: Promise<Metrics> | undefined;
 
@@ -65,9 +67,15 @@ export class ControlServer {
     this.#supervisor.off('event', this.#onEvent);
     this.#tell('end', end);
     const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS);
-    const told = [...this.#followers, ...this.#stopping].map(response => once(response, 'close'));
+    const told = [...this.#followers, ...this.#stopping, ...this.#restarting].map(response => once(response, 'close'));
     for (const response of this.#followers) response.end();
     for (const response of this.#stopping) send(response, 200, end);
+    for (const response of this.#restarting)
+      sendError(
+        response,
+        409,
+        new RelistenError('Cannot restart: relisten has ended', { code: 'ERR_STOPPING', op: 'restart' }),
+      );
     await Promise.all(told); // before close(2), which cuts them
     await new Promise(fulfil => this.#server.close(fulfil));
     clearTimeout(deadline);
@@ -97,6 +105,8 @@ export class ControlServer {
   }
 
   async #restart(response: ServerResponse): Promise<void> {
+    this.#restarting.add(response);
+    response.on('close', () => this.#restarting.delete(response));
     const outcome = await this.#supervisor.restart();
     send(response, outcome.ok ? 200 : 502, outcome);
   }

@@ -19,15 +19,19 @@ const SERVER = `
 const { existsSync } = require('node:fs');
 if (existsSync(process.env.BROKEN)) { console.error('first line'); console.error('it is broken'); process.exit(3); }
 if (process.env.STUBBORN) process.on('SIGTERM', () => {});
-require('node:net').createServer(socket => socket.on('error', () => {})).listen(process.env.PORT, '127.0.0.1');
+if (process.env.STUCK && process.env.RELISTEN_GENERATION > 1) setInterval(() => {}, 1000);
+else require('node:net').createServer(socket => socket.on('error', () => {})).listen(process.env.PORT, '127.0.0.1');
 `;
 
-async function start(name = 'web', { uid, stubborn = false }: { uid?: number; stubborn?: boolean } = {}) {
+async function start(
+  name = 'web',
+  { uid, stubborn = false, stuck = false }: { uid?: number; stubborn?: boolean; stuck?: boolean } = {},
+) {
   const port = await freePort();
   const broken = join(tmpdir(), `broken-${port}`);
   const run = new Supervised([process.execPath, '-e', SERVER], {
     args: ['--name', name, ...(stubborn ? ['--no-hook'] : [])],
-    env: { PORT: String(port), BROKEN: broken, STUBBORN: stubborn ? '1' : '' },
+    env: { PORT: String(port), BROKEN: broken, STUBBORN: stubborn ? '1' : '', STUCK: stuck ? '1' : '' },
     uid,
   });
   await run.started();
@@ -144,6 +148,18 @@ asRoot('the control socket', () => {
     expect(await ask(socketPath, 'POST', '/stop?now')).toMatchObject({ status: 200 });
     const { status, text } = await stopped;
     expect({ status, end: JSON.parse(text) }).toEqual({ status: 200, end: { code: 137 } });
+    expect(await run.end()).toMatchObject({ left: [] });
+  });
+
+  it('answers restarts that it can no longer do: 502 to the one under way, 409 to those after it', async () => {
+    const { run, socketPath } = await start('web', { stuck: true });
+    await using _ = run;
+    const first = ask(socketPath, 'POST', '/restart');
+    await run.event('spawned', ({ generation }) => generation === 2);
+    const second = ask(socketPath, 'POST', '/restart');
+    while ((await statusOf(socketPath)).restarts < 2);
+    const stopped = ask(socketPath, 'POST', '/stop');
+    expect((await Promise.all([first, second, stopped])).map(({ status }) => status)).toEqual([502, 409, 200]);
     expect(await run.end()).toMatchObject({ left: [] });
   });
 
