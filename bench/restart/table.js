@@ -46,8 +46,8 @@ const GRACEFUL = [
 const CRASH = [
   ...HEAD,
   { title: 'kills', of: ({ restarts }) => String(restarts) },
-  { title: 'lost, a kill', of: one => short(one.lost / one.restarts) },
-  { title: 'of them', of: one => kinds(one, 1 / one.restarts) },
+  { title: 'lost, a kill', of: one => (isLeftDown(one) ? 'all from then on' : short(one.lost / one.restarts)) },
+  { title: 'of them', of: one => (isLeftDown(one) ? 'refused' : kinds(one, 1 / one.restarts)) },
   { title: 'longest gap, ms', of: one => (isLeftDown(one) ? 'stays down' : whole(one.gapMs)) },
   { title: 'another process answers, ms', of: one => (isLeftDown(one) ? 'never' : middle(one.firstAnswerMs)) },
 ];
