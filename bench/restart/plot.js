@@ -2,8 +2,8 @@
  * The summaries as a picture: what 1,000 restarts lose, a bar for each way and load, on a logarithmic scale.
  */
 
-const WIDTH = 1040;
-const LEFT = 380;
+const WIDTH = 1090;
+const LEFT = 430;
 const RIGHT = 90;
 const BAR = 9;
 const ROW = 28;
