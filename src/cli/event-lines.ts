@@ -1,5 +1,6 @@
 import type { SuperviseEvent } from '../supervise/events.ts';
-import type { ExitStatus, GenerationState } from '../supervise/generation.ts';
+import { describeExit } from '../supervise/exit-code.ts';
+import type { GenerationState } from '../supervise/generation.ts';
 import { describeWay } from '../supervise/way.ts';
 import { formatDuration } from './duration.ts';
 
@@ -106,10 +107,4 @@ function backoffText({ delayMs, failures }: { delayMs: number; failures: number 
 export function plural(count: number, noun: string): string {
   if (count === 1) return `1 ${noun}`;
   return `${count} ${noun}${noun.endsWith('s') ? 'es' : 's'}`;
-}
-
-/** How a process ended, after its name. */
-export function describeExit(exit: ExitStatus | undefined): string {
-  if (exit?.signal) return `was ended by ${exit.signal}`;
-  return exit?.code === null || exit === undefined ? 'ended' : `exited with ${exit.code}`;
 }

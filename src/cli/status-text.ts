@@ -1,8 +1,9 @@
 import type { GenerationStatus, ListenerStatus, Status } from '../control/status.ts';
 import { formatCommand } from '../kernel/procfs.ts';
 import type { RestartOutcome } from '../supervise/events.ts';
+import { describeExit } from '../supervise/exit-code.ts';
 import { formatDuration } from './duration.ts';
-import { describeExit, plural } from './event-lines.ts';
+import { plural } from './event-lines.ts';
 
 /*
  * A supervisor's status, and the outcome of a restart, as text. Pure: colours and printing are the commands' own.

@@ -25,6 +25,8 @@ export function exitCodeOfFailure(error: unknown, exit: ExitStatus | undefined):
   return exitCode(exit) || 1;
 }
 
+/** How a process ended, after its name. */
 export function describeExit(exit: ExitStatus | undefined): string {
-  return exit?.signal ? `was ended by ${exit.signal}` : `exited with ${exit?.code ?? 'an unknown code'}`;
+  if (exit?.signal) return `was ended by ${exit.signal}`;
+  return exit?.code === null || exit === undefined ? 'ended' : `exited with ${exit.code}`;
 }
