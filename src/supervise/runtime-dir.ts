@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RelistenError } from '../errors.ts';
@@ -15,9 +15,10 @@ export function runtimeDirectory(): string {
   const base = process.env.XDG_RUNTIME_DIR || (uid === 0 ? '/run' : undefined);
   const path = base ? join(base, 'relisten') : join(tmpdir(), `relisten-${uid}`);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // Not recursive: below /proc, Node's recursive one tries for ever.
+    if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
   } catch (cause) {
-    const why = base && process.env.XDG_RUNTIME_DIR ? '; XDG_RUNTIME_DIR may be another user’s' : '';
+    const why = base && process.env.XDG_RUNTIME_DIR ? '; look at XDG_RUNTIME_DIR, it must exist and be your own' : '';
     throw new RelistenError(`Cannot make ${path}: ${codeOf(cause)}${why}`, {
       code: codeOf(cause) ?? 'EIO',
       op: 'mkdir',
