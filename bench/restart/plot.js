@@ -28,6 +28,7 @@ export function plot(all) {
     return `${text(LEFT - 10, y + 14, `${title}${title.includes(server) ? '' : `, ${server}`}`, 'end')}${bars.join('')}`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12">
+<title>Requests lost per 1,000 restarts</title>
 <style>text { fill: #1f2937 } line { stroke: #9ca3af } @media (prefers-color-scheme: dark) { text { fill: #e5e7eb } }</style>
 ${text(LEFT, 18, 'Requests lost per 1,000 restarts')}
 ${loads.map((load, index) => legend(load, index)).join('\n')}

@@ -100,7 +100,9 @@ describe('relisten run', () => {
     });
     const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^relisten: Cannot make .*: EACCES; look at XDG_RUNTIME_DIR, it must exist and be your own\n$/);
+    expect(stderr).toMatch(
+      /^relisten: Cannot make .*: EACCES; look at XDG_RUNTIME_DIR, it must exist and be your own\n$/,
+    );
   });
 
   asRoot('answers 1 to --user without the right to become it', async () => {
