@@ -17,7 +17,10 @@ export interface Ready {
   generation: number;
   /** Its first process. */
   pid: number;
-  /** Its session (setsid(2)); every process of the generation is in it, unless it left. */
+  /**
+   * Its session (setsid(2)); every process of the generation is in it, unless it left. 0 where its leader is in a pid
+   * namespace that this process cannot see (pid_namespaces(7)): then it says nothing about who belongs to it.
+   */
   session: number;
 }
 
@@ -26,7 +29,8 @@ export function readReady(directory: string): Ready | undefined {
   try {
     const value: Partial<Ready> = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8'));
     const { generation, pid, session } = value;
-    const valid = [generation, pid, session].every(number => Number.isSafeInteger(number) && Number(number) > 0);
+    const whole = [generation, pid, session].every(Number.isSafeInteger);
+    const valid = whole && Number(generation) > 0 && Number(pid) > 0 && Number(session) >= 0;
     return valid ? { generation: Number(generation), pid: Number(pid), session: Number(session) } : undefined;
   } catch {
     return undefined;
@@ -41,6 +45,7 @@ export function readReady(directory: string): Ready | undefined {
  * | another | any                              | no  |
  * | ours    | the pid that the supervisor named| yes |
  * | ours    | a process of the session it named| yes |
+ * | ours    | session 0, and it named that     | no  |
  * | ours    | neither, or gone                 | no  |
  */
 export function mayReceive(
@@ -50,7 +55,8 @@ export function mayReceive(
   sessionOf = (pid: number) => processIds(pid)?.sid,
 ): boolean {
   if (peer.uid !== uid) return false;
-  return peer.pid === ready.pid || sessionOf(peer.pid) === ready.session;
+  if (peer.pid === ready.pid) return true;
+  return ready.session !== 0 && sessionOf(peer.pid) === ready.session;
 }
 
 /** A path for a receiver's socket that nobody has: a process may have several, in its threads or in one. */

@@ -310,12 +310,14 @@ describe('a giver', () => {
 });
 
 test.each([
-  ['of another user', { pid: 5, uid: 1 }, false],
-  ['that was named', { pid: 5, uid: 0 }, true],
-  ['of the session that was named', { pid: 6, uid: 0 }, true],
-  ['of another session', { pid: 7, uid: 0 }, false],
-  ['that is gone', { pid: 8, uid: 0 }, false],
-])('whether a process %s may receive', (_, peer, expected) => {
-  const sessions: Record<number, number> = { 5: 9, 6: 5, 7: 7 };
-  expect(mayReceive(peer, { generation: 1, pid: 5, session: 5 }, 0, pid => sessions[pid])).toBe(expected);
+  ['of another user', { pid: 5, uid: 1 }, 5, false],
+  ['that was named', { pid: 5, uid: 0 }, 5, true],
+  ['of the session that was named', { pid: 6, uid: 0 }, 5, true],
+  ['of another session', { pid: 7, uid: 0 }, 5, false],
+  ['that is gone', { pid: 8, uid: 0 }, 5, false],
+  ['that was named with a session out of sight', { pid: 5, uid: 0 }, 0, true],
+  ['of another session out of sight', { pid: 9, uid: 0 }, 0, false],
+])('whether a process %s may receive', (_, peer, session, expected) => {
+  const sessions: Record<number, number> = { 5: 9, 6: 5, 7: 7, 9: 0 };
+  expect(mayReceive(peer, { generation: 1, pid: 5, session }, 0, pid => sessions[pid])).toBe(expected);
 });
