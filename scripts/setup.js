@@ -24,6 +24,7 @@ export const PROGRAMS = {
   lsof: 'lsof',
   curl: 'curl',
   ps: 'procps',
+  chroot: 'coreutils',
   unshare: 'util-linux',
   setpriv: 'util-linux',
   prlimit: 'util-linux',

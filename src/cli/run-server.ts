@@ -4,7 +4,6 @@ import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
-import { endEarlyThread, prepareEarlyThread } from '../supervise/spawn-thread.ts';
 import { findUser, mayRead } from '../supervise/user.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Start } from './supervise.ts';
@@ -33,11 +32,9 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   let code: number;
   try {
     const warning = openDirectory(claim.directory, run.supervise.user) ?? run.warning;
-    prepareEarlyThread();
     const { supervise } = await import('./supervise.ts');
     code = await supervise({ run, claim, startedAt, warning }, start);
   } finally {
-    await endEarlyThread();
     claim.release();
   }
   process.exit(code);

@@ -54,6 +54,7 @@ export class Course {
     this.#enter('stop-accepting');
     this.#rounds.watch();
     await Promise.all(this.#servers.map(server => stopAccepting(server, this.#settings.shared || this.#time.aborted)));
+    await this.#until(ask(this.#settings.onStoppedAccepting));
     this.#enter('finishing');
     this.#rounds.begin();
     await this.#until(this.#rounds.over);
@@ -75,11 +76,7 @@ export class Course {
   }
 
   async #notReady(): Promise<void> {
-    try {
-      await this.#settings.onNotReady?.();
-    } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error), 'RelistenWarning');
-    }
+    await ask(this.#settings.onNotReady);
     const signal = AbortSignal.any([this.#time, this.#delayOver]);
     // It rejects when it is cut short, which is what was wanted.
     if (!signal.aborted) await pause(this.#settings.delay, undefined, { signal }).catch(() => undefined);
@@ -119,6 +116,15 @@ export class Course {
       // Whoever only looks on must not stop the drain.
       process.emitWarning(error instanceof Error ? error : String(error), 'RelistenWarning');
     }
+  }
+}
+
+/** What the application does meanwhile must not stop the drain. */
+async function ask(callback: (() => unknown) | undefined): Promise<void> {
+  try {
+    await callback?.();
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error), 'RelistenWarning');
   }
 }
 

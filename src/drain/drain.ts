@@ -53,7 +53,7 @@ export function track(server: Server): ReadonlyMap<Socket, Connection> {
 }
 
 /** What a drain does is loaded apart: who imports relisten for something else need not pay for it. */
-function loadCourse(): Promise<typeof import('./course.ts')> {
+export function loadCourse(): Promise<typeof import('./course.ts')> {
   return import('./course.ts');
 }
 

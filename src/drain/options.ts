@@ -13,6 +13,11 @@ export interface DrainOptions {
   /** How long to go on accepting afterwards, while a load balancer takes notice. @default 0 */
   delay?: number;
   /**
+   * Told when nothing is accepted any more, and waited for before any connection is left: until then all are served as
+   * ever. For what `handOff` has to wait for.
+   */
+  onStoppedAccepting?: () => unknown;
+  /**
    * Others hold the listener too (a supervisor, a cluster), so that what waits in its accept queue is theirs to answer.
    * A listener that is not shared is emptied before it is closed. @default false
    */
@@ -68,7 +73,7 @@ export type DrainSettings = DrainOptions &
   >;
 
 const TIMES = ['deadline', 'delay', 'idleGrace', 'silentGrace', 'clientFirst', 'linger', 'spread'] as const;
-const FUNCTIONS = ['onNotReady', 'endResponse', 'onDrain', 'handOff', 'onProgress'] as const;
+const FUNCTIONS = ['onNotReady', 'onStoppedAccepting', 'endResponse', 'onDrain', 'handOff', 'onProgress'] as const;
 const DEFAULTS = {
   deadline: 30_000,
   delay: 0,

@@ -1,17 +1,17 @@
 /*
  * What NODE_OPTIONS loads into every Node process below `relisten run`. Most of them never listen (npm, build tools), so
  * this does next to nothing: no import, no patch, three subscriptions. The rest is loaded when a server has begun to
- * listen, in this process or below it.
+ * listen, in this process or below it, and has answered whoever waited for that.
  */
 
 type Listening = typeof import('./listening.ts');
 
-const { RELISTEN_DIR, RELISTEN_GENERATION } = process.env;
+const { RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT } = process.env;
 
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
   subscribe();
   // Adopting by fd is for where relisten cannot do it in the kernel.
-  if (process.env.LISTEN_FDS !== undefined && process.env.RELISTEN_INTERCEPT === '0') require('./adopt.cjs');
+  if (process.env.LISTEN_FDS !== undefined && RELISTEN_INTERCEPT === '0') require('./adopt.cjs');
 }
 
 function subscribe(): void {
@@ -43,9 +43,13 @@ function subscribe(): void {
 
 let loading: Promise<Listening> | undefined;
 
+/** Those who waited for this generation come first: to load takes some milliseconds. */
+const AFTER_FIRST_CLIENTS_MS = 10;
+
 function begin(act: (listening: Listening) => void): void {
-  // After what is going on now: the server's own 'listening' listeners, and the first connections.
-  loading ??= new Promise(resolve => setImmediate(resolve)).then(() => import('./listening.ts'));
+  // Where nobody sees our listen(2), it is for us to say that it has happened.
+  const afterMs = RELISTEN_INTERCEPT === '0' ? 0 : AFTER_FIRST_CLIENTS_MS;
+  loading ??= new Promise(resolve => setTimeout(resolve, afterMs).unref()).then(() => import('./listening.ts'));
   loading.then(act).catch((error: unknown) => {
     process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
   });

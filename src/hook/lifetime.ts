@@ -1,5 +1,5 @@
 import type { Server } from 'node:net';
-import { drain } from '../drain/drain.ts';
+import { drain, loadCourse } from '../drain/drain.ts';
 import type { DrainOptions } from '../drain/options.ts';
 import type { Draining } from '../drain/report.ts';
 import { type Giver, openGiver, rememberAddress } from '../handoff/give.ts';
@@ -7,6 +7,7 @@ import { type Ready, readReady } from '../handoff/rendezvous.ts';
 import { countRequests } from '../handoff/requests.ts';
 import { openTaker, type Taker } from '../handoff/take.ts';
 import { warnOnce } from '../handoff/warn.ts';
+import { hasLibc } from '../kernel/libc.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /**
@@ -14,6 +15,15 @@ import type { Surroundings } from './surroundings.ts';
  * it listens already; meanwhile everything is served as before.
  */
 const RECEIVER_WAIT_MS = 2_000;
+
+/** Loads what will be needed later as well, as a deployment may replace relisten's files meanwhile. */
+export async function openLifetime(around: Surroundings | undefined): Promise<Lifetime> {
+  await loadCourse();
+  await new Promise(resolve => setImmediate(resolve));
+  hasLibc();
+  await new Promise(resolve => setImmediate(resolve));
+  return new Lifetime(around);
+}
 
 /**
  * The servers of a thread from their first listen to the end of their drain: they receive what the older generation
@@ -58,16 +68,17 @@ export class Lifetime {
   stop(options: DrainOptions, servers: Iterable<Server> = this.#servers): Draining {
     this.#stopping = true;
     const ready = this.#successor();
+    const opening = ready && this.#openGiver(ready);
     let giver: Giver | undefined;
-    const draining = drain([...servers], {
-      ...options,
-      onNotReady: async () => {
-        await options.onNotReady?.();
-        giver = ready && (await this.#openGiver(ready));
+    const handingOff: DrainOptions = {
+      onStoppedAccepting: async () => {
+        giver = await opening;
+        await options.onStoppedAccepting?.();
       },
-      ...(ready && { handOff: (socket, about) => giver?.handOff(socket, about) ?? false }),
-    });
-    const closed = draining.finally(() => giver?.close());
+      handOff: (socket, about) => giver?.handOff(socket, about) ?? false,
+    };
+    const draining = drain([...servers], { ...options, ...(opening && handingOff) });
+    const closed = draining.finally(async () => (await opening)?.close());
     return Object.assign(closed, { events: draining.events });
   }
 

@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import { shieldFromClose } from '../drain/shield.ts';
 import { isRoundRobin, Primary, primaryClosed, tellPrimary } from './cluster.ts';
-import { Lifetime } from './lifetime.ts';
+import type { Lifetime } from './lifetime.ts';
 import { isServed } from './served.ts';
 import { onStopSignal } from './stop-signal.ts';
 import { deadlineUnder, readSurroundings, type Surroundings } from './surroundings.ts';
@@ -14,8 +15,12 @@ import { obeyMainThread, stopThreads } from './threads.ts';
  * What the hook does in a process that listens, or has others that do: one of it per thread.
  */
 
+/** What handing off and draining takes is loaded a little later than what a stop signal does. */
+const LOAD_AFTER_MS = 40;
+
 const around = readSurroundings(process.env);
-const lifetime = new Lifetime(around);
+const servers = new Set<Server>();
+let loading: Promise<Lifetime> | undefined;
 const primary = new Primary();
 const threads = new Set<number>();
 let installed = false;
@@ -36,9 +41,27 @@ export function onListening(server: Server, handle: unknown): void {
   }
   if (!server.listening || !counts(server)) return;
   announce(around);
-  lifetime.add(server);
+  add(server);
   if (!installed) tellPrimary(() => onPrimaryStopped(around));
   install(around);
+}
+
+function add(server: Server): void {
+  servers.add(server);
+  server.once('close', () => servers.delete(server));
+  // It counts the requests of each connection from the first one on.
+  if (loading || Reflect.get(server, 'maxRequestsPerSocket') > 0) void load().then(lifetime => lifetime.add(server));
+  else setTimeout(load, LOAD_AFTER_MS).unref();
+}
+
+/** Not all at once: each part holds the program's requests up for a moment. */
+function load(): Promise<Lifetime> {
+  loading ??= import('./lifetime.ts').then(async ({ openLifetime }) => {
+    const lifetime = await openLifetime(around);
+    for (const server of servers) lifetime.add(server);
+    return lifetime;
+  });
+  return loading;
 }
 
 /** A cluster worker of this process listens. */
@@ -74,12 +97,24 @@ function onPrimaryStopped({ stopSignal }: Surroundings): void {
 
 async function stop(facts: Surroundings): Promise<void> {
   stopping = true;
+  await Promise.all([drainServers(facts), stopThreads(threads), primary.stop()]);
+}
+
+async function drainServers(facts: Surroundings): Promise<void> {
+  if (servers.size === 0) return;
   const deadline = deadlineUnder(facts);
-  const roundRobin = [...lifetime.servers].some(isRoundRobin);
+  const roundRobin = [...servers].some(isRoundRobin);
   const shared = facts.intercepted || roundRobin;
   const onNotReady = () => (roundRobin && accepting ? primaryClosed() : undefined);
-  const drained = lifetime.servers.size > 0 ? lifetime.stop({ deadline, shared, onNotReady }) : undefined;
-  await Promise.all([drained, stopThreads(threads), primary.stop()]);
+  // At once: the program's own listeners for the signal run when this returns.
+  const shields = [...servers].map(server => shieldFromClose(server, () => undefined));
+  try {
+    const lifetime = await load();
+    // Nobody waits for a client that could close first while others wait for us to be gone.
+    await lifetime.stop({ deadline, shared, onNotReady, ...(facts.stopFirst && { clientFirst: 0 }) });
+  } finally {
+    for (const remove of shields) remove();
+  }
 }
 
 /**

@@ -10,6 +10,8 @@ export interface Surroundings {
   drainMs: number;
   /** Whether the supervisor answers bind(2) and listen(2) (RELISTEN_INTERCEPT). */
   intercepted: boolean;
+  /** Whether the next generation starts when this one is gone (RELISTEN_STRATEGY). */
+  stopFirst: boolean;
 }
 
 /** Undefined for a process that does not run under relisten. */
@@ -23,6 +25,7 @@ export function readSurroundings(env: NodeJS.ProcessEnv): Surroundings | undefin
     stopSignal: isSignal(env.RELISTEN_STOP_SIGNAL) ? env.RELISTEN_STOP_SIGNAL : 'SIGTERM',
     drainMs: Number.isFinite(drainMs) && drainMs >= 0 ? drainMs : 30_000,
     intercepted: env.RELISTEN_INTERCEPT !== '0',
+    stopFirst: env.RELISTEN_STRATEGY === 'stop-first',
   };
 }
 

@@ -59,14 +59,57 @@ interface ArchNumbers {
   SYS_pidfd_getfd: number;
   SYS_bind: number;
   SYS_listen: number;
+  SYS_ptrace: number;
   /** What seccomp calls the architecture (include/uapi/linux/audit.h). */
   AUDIT_ARCH: number;
+  tracee: TraceeNumbers;
+}
+
+/** How a system call is made in another process's place (syscall(2), struct user_regs_struct in units of 8 bytes). */
+interface TraceeNumbers {
+  registers: {
+    arguments: number[];
+    /** The call's number in front of it; undefined where it is in a set of its own (NT_ARM_SYSTEM_CALL). */
+    call: number | undefined;
+    /** The result behind it, and the call's number to make it again. */
+    result: number;
+    pc: number;
+  };
+  /** Length of the instruction that makes it. */
+  instructionBytes: number;
+  calls: Record<'chdir' | 'close' | 'dup3' | 'execve' | 'mmap' | 'prctl' | 'seccomp', number>;
 }
 
 const PIDFD = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_pidfd_getfd: 438 };
 const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
-  x64: { ...PIDFD, SYS_seccomp: 317, SYS_bind: 49, SYS_listen: 50, AUDIT_ARCH: 0xc000003e },
-  arm64: { ...PIDFD, SYS_seccomp: 277, SYS_bind: 200, SYS_listen: 201, AUDIT_ARCH: 0xc00000b7 },
+  x64: {
+    ...PIDFD,
+    SYS_seccomp: 317,
+    SYS_bind: 49,
+    SYS_listen: 50,
+    SYS_ptrace: 101,
+    AUDIT_ARCH: 0xc000003e,
+    tracee: {
+      // rdi, rsi, rdx, r10, r8, r9; orig_rax, rax, rip
+      registers: { arguments: [14, 13, 12, 7, 9, 8], call: 15, result: 10, pc: 16 },
+      instructionBytes: 2,
+      calls: { chdir: 80, close: 3, dup3: 292, execve: 59, mmap: 9, prctl: 157, seccomp: 317 },
+    },
+  },
+  arm64: {
+    ...PIDFD,
+    SYS_seccomp: 277,
+    SYS_bind: 200,
+    SYS_listen: 201,
+    SYS_ptrace: 117,
+    AUDIT_ARCH: 0xc00000b7,
+    tracee: {
+      // x0 to x5; x0, pc
+      registers: { arguments: [0, 1, 2, 3, 4, 5], call: undefined, result: 0, pc: 32 },
+      instructionBytes: 4,
+      calls: { chdir: 49, close: 57, dup3: 24, execve: 221, mmap: 222, prctl: 167, seccomp: 277 },
+    },
+  },
 };
 
 /** Numbers of the architecture that this process runs on. */

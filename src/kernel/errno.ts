@@ -15,6 +15,7 @@ export class KernelError extends RelistenError {
 
 /** libuv has no name for these, and the kernel answers them to calls of ours (asm-generic/errno.h). */
 const UNKNOWN_TO_LIBUV: Record<number, [name: string, meaning: string]> = {
+  8: ['ENOEXEC', 'exec format error'],
   10: ['ECHILD', 'no child processes'],
   35: ['EDEADLK', 'resource deadlock would occur'],
   38: ['ENOSYS', 'function not implemented'],

@@ -34,12 +34,12 @@ const PROTOTYPES = {
   prctl: 'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
   waitid: 'int waitid(int type, uint32_t id, void *info, int options)',
   ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',
-  malloc_trim: 'int malloc_trim(size_t pad)',
   if_nametoindex: 'unsigned int if_nametoindex(const void *name)',
   // The system calls without a wrapper in every libc.
   pidfd_open: ['syscall', 'long', ['long', 'int', 'unsigned int']],
   pidfd_getfd: ['syscall', 'long', ['long', 'int', 'int', 'unsigned int']],
   pidfd_send_signal: ['syscall', 'long', ['long', 'int', 'int', 'void *', 'unsigned int']],
+  ptrace: ['syscall', 'long', ['long', 'long', 'long', 'unsigned long', 'unsigned long']],
   seccomp: ['syscall', 'long', ['long', 'unsigned int', 'unsigned int', 'void *']],
 } as const;
 

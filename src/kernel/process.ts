@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { KernelError } from './errno.ts';
 import { call } from './libc.ts';
 import { pids } from './procfs.ts';
 
@@ -7,58 +8,59 @@ import { pids } from './procfs.ts';
  */
 
 const PR_SET_CHILD_SUBREAPER = 36;
-const PR_SET_NO_NEW_PRIVS = 38;
 
 /** Orphans below us become our children, so that we reap them and may still read them (prctl(2), Linux 3.4). */
 export function becomeSubreaper(): void {
   call('prctl', [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0], 'PR_SET_CHILD_SUBREAPER, 1');
 }
 
-/** No program that this thread runs gains privileges by setuid or file capabilities, for good (Linux 3.5). */
-export function setNoNewPrivileges(): void {
-  call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], 'PR_SET_NO_NEW_PRIVS, 1');
-}
-
 const P_ALL = 0;
 const P_PID = 1;
 const WNOHANG = 1;
+const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
-const CLD_EXITED = 1;
-/** sizeof(siginfo_t); on 64-bit systems si_pid is at 16 and si_status at 24. */
+/** Up to here si_code tells of an end (CLD_EXITED, CLD_KILLED, CLD_DUMPED). */
+const CLD_DUMPED = 3;
+const ESRCH = 3;
+/** sizeof(siginfo_t), and where its fields are on 64-bit systems. */
 const SIGINFO_BYTES = 128;
-
-/** How a child ended. */
-export interface Exit {
-  pid: number;
-  /** Exit code, or null when a signal ended it. */
-  code: number | null;
-  /** Number of the signal that ended it, or null. */
-  signal: number | null;
-}
+const SI_CODE = 8;
+const SI_PID = 16;
+const SI_STATUS = 24;
 
 /** Looks for a child that has ended, without reaping it; undefined when there is none. */
-export function peekExit(pid?: number): Exit | undefined {
-  return waitFor(pid, WNOHANG | WEXITED | WNOWAIT);
+export function peekExit(): number | undefined {
+  return waitFor(P_ALL, 0, WNOHANG | WEXITED | WNOWAIT);
 }
 
-/** Reaps a child that has ended; undefined when it has not, or is not ours. */
-export function reap(pid: number): Exit | undefined {
-  return waitFor(pid, WNOHANG | WEXITED);
+/** Reaps a child that has ended. */
+export function reap(pid: number): void {
+  waitFor(P_PID, pid, WNOHANG | WEXITED);
 }
 
-function waitFor(pid: number | undefined, options: number): Exit | undefined {
+function waitFor(type: number, id: number, options: number): number | undefined {
   const info = Buffer.alloc(SIGINFO_BYTES);
   try {
-    call('waitid', [pid === undefined ? P_ALL : P_PID, pid ?? 0, info, options]);
+    call('waitid', [type, id, info, options]);
   } catch {
     return undefined; // ECHILD: nobody to wait for
   }
-  const ended = info.readInt32LE(16);
-  if (ended === 0) return undefined;
-  const status = info.readInt32LE(24);
-  const exited = info.readInt32LE(8) === CLD_EXITED;
-  return { pid: ended, code: exited ? status : null, signal: exited ? null : status & 0x7f };
+  return info.readInt32LE(SI_PID) || undefined;
+}
+
+/**
+ * Waits until a child that we trace stops, and takes note of the stop (ptrace(2)).
+ *
+ * @returns the signal it stopped at, with the ptrace event above the lowest 8 bits
+ * @throws KernelError ESRCH where it has ended; that is left for others to take note of
+ */
+export function awaitStop(pid: number): number {
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  call('waitid', [P_PID, pid, info, WSTOPPED | WEXITED | WNOWAIT], `${pid}, WSTOPPED`);
+  if (info.readInt32LE(SI_CODE) <= CLD_DUMPED) throw new KernelError('waitid', ESRCH, `${pid}, WSTOPPED`);
+  call('waitid', [P_PID, pid, info, WSTOPPED], `${pid}, WSTOPPED`);
+  return info.readInt32LE(SI_STATUS);
 }
 
 /** A process's place in the trees that the kernel keeps. */

@@ -1,14 +1,17 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { arch } from './constants.ts';
 import { codeOf } from './errno.ts';
-import { addressOf, call } from './libc.ts';
-import { setNoNewPrivileges } from './process.ts';
+import { close } from './fd.ts';
+import { call } from './libc.ts';
+import { pidfdGetfd, pidfdOpen } from './pidfd.ts';
+import type { Tracee } from './ptrace.ts';
 
 /*
- * seccomp(2) and seccomp_unotify(2): bind(2) and listen(2) of a thread and of everything it spawns are answered by
+ * seccomp(2) and seccomp_unotify(2): bind(2) and listen(2) of a process and of everything it spawns are answered by
  * whoever reads the notification descriptor; every other system call passes untouched.
  */
 
+const PR_SET_NO_NEW_PRIVS = 38;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_GET_NOTIF_SIZES = 3;
 const FLAG_NEW_LISTENER = 1 << 3;
@@ -55,20 +58,21 @@ function filter(): Buffer {
 }
 
 /**
- * Puts the calling thread, and all that it will spawn, under the filter, for good. Without CAP_SYS_ADMIN this needs
- * no_new_privs, which is then set: setuid programs below do not gain privileges.
+ * Puts a process, and all that it will spawn, under the filter, for good. Without CAP_SYS_ADMIN this needs no_new_privs,
+ * which is then set: setuid programs below do not gain privileges.
  *
- * @returns the notification descriptor (CLOEXEC, the caller's), and whether no_new_privs was needed
+ * @returns the notification descriptor, CLOEXEC and the caller's
  * @throws KernelError ENOSYS or EINVAL where the kernel cannot (Linux 5.9 has all that we use), EBUSY under another
  * listening filter
  */
-export function installFilter(): { notifyFd: number; noNewPrivileges: boolean } {
+export function installFilter(tracee: Tracee): number {
   const instructions = filter();
   const program = Buffer.alloc(16);
   program.writeUInt16LE(instructions.length / 8, 0);
-  program.writeBigUInt64LE(addressOf(instructions), 8);
+  program.writeBigUInt64LE(tracee.place(instructions), 8);
+  const address = tracee.place(program);
   const install = (flags: number) =>
-    call('seccomp', [arch().SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program], 'SECCOMP_SET_MODE_FILTER');
+    tracee.call('seccomp', [SECCOMP_SET_MODE_FILTER, flags, address], 'SECCOMP_SET_MODE_FILTER');
   const installBest = () => {
     try {
       return install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV);
@@ -78,12 +82,23 @@ export function installFilter(): { notifyFd: number; noNewPrivileges: boolean } 
     }
   };
   try {
-    return { notifyFd: installBest(), noNewPrivileges: false };
+    return fetch(tracee, installBest());
   } catch (error) {
     if (codeOf(error) !== 'EACCES') throw error;
   }
-  setNoNewPrivileges();
-  return { notifyFd: installBest(), noNewPrivileges: true };
+  tracee.call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], 'PR_SET_NO_NEW_PRIVS, 1');
+  return fetch(tracee, installBest());
+}
+
+/** Has a descriptor of the process change hands. */
+function fetch(tracee: Tracee, targetFd: bigint): number {
+  const pidfd = pidfdOpen(tracee.pid);
+  try {
+    return pidfdGetfd(pidfd, Number(targetFd));
+  } finally {
+    close(pidfd);
+    tracee.call('close', [targetFd]);
+  }
 }
 
 /** Why seccomp user notification is not to be had here; undefined where it is. Installs nothing. */

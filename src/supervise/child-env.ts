@@ -36,6 +36,7 @@ export function childEnv(options: SuperviseOptions, facts: ChildEnvFacts): NodeJ
   env.RELISTEN_GENERATION = String(facts.generation);
   env.RELISTEN_DIR = facts.directory;
   env.RELISTEN_INTERCEPT = options.intercept ? '1' : '0';
+  env.RELISTEN_STRATEGY = options.strategy;
   env.RELISTEN_STOP_SIGNAL = options.stopSignal;
   env.RELISTEN_DRAIN_MS = String(options.drainMs);
   env.NOTIFY_SOCKET = facts.notifySocket;

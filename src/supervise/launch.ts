@@ -1,23 +1,21 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
-import { trimHeap } from '../kernel/heap.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Binder } from './binder.ts';
-import { childEnv, withListenPid } from './child-env.ts';
+import { childEnv } from './child-env.ts';
 import type { EventFacts } from './events.ts';
 import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
-import { holdLifeline } from './lifeline.ts';
 import { watchForListener } from './listen-watch.ts';
 import { NotifySocket } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
-import { type Spawned, Spawner } from './spawn.ts';
+import { Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
 
 /** After a restart, the next one's stage is set when the old generation has had the processor for a while. */
@@ -48,20 +46,26 @@ export class Launcher {
     this.#host = host;
     this.#user = options.user === undefined ? undefined : findUser(options.user);
     this.#hook = options.hook;
-    this.#spawner = new Spawner(host.reaper, {
-      stdin: options.stdin,
-      stdout: options.ready.line !== undefined,
-      stderr: options.ready.line !== undefined || !process.stderr.isTTY,
+    this.#spawner = new Spawner({
+      reaper: host.reaper,
+      tapped: {
+        stdin: options.stdin,
+        stdout: options.ready.line !== undefined,
+        stderr: options.ready.line !== undefined || !process.stderr.isTTY,
+      },
+      uid: this.#user?.uid,
+      gid: this.#user?.gid,
+      intercept: options.intercept,
     });
   }
 
   /** While nobody waits: sets the stage for the next command. */
   prepareLater(): void {
     clearTimeout(this.#prepare);
-    this.#prepare = setTimeout(() => {
-      trimHeap(); // what the thread of the last command has left
-      this.#spawner.prepare();
-    }, PREPARE_AFTER_MS);
+    this.#prepare = setTimeout(
+      () => this.#spawner.prepare(this.#passed.map(listener => listener.fd)),
+      PREPARE_AFTER_MS,
+    );
     this.#prepare.unref();
   }
 
@@ -106,8 +110,8 @@ export class Launcher {
     readiness: Readiness,
     onExit: (exit: ExitStatus) => void,
   ): Promise<void> {
-    const { command, cwd, intercept } = this.#options;
-    const passed = this.#host.holder.listeners.filter(listener => listener.pinned);
+    const { command, cwd } = this.#options;
+    const passed = this.#passed;
     const env = childEnv(this.#options, {
       generation: running.number,
       directory: this.#directory,
@@ -117,14 +121,7 @@ export class Launcher {
       hook: this.#hook,
     });
     const spawned = await this.#spawner.spawn(
-      {
-        command: env.LISTEN_FDS === undefined ? command : withListenPid(command),
-        cwd,
-        env,
-        uid: this.#user?.uid,
-        gid: this.#user?.gid,
-        intercept,
-      },
+      { command, cwd, env },
       passed.map(listener => listener.fd),
     );
     running.pid = spawned.pid;
@@ -139,13 +136,12 @@ export class Launcher {
     if (spawned.notifyFd !== undefined) this.#intercept(running, spawned.notifyFd, readiness);
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
-    this.#holdLifeline(running, spawned);
+    void running.gone.then(spawned.releaseLifeline);
   }
 
-  #holdLifeline(running: Running, { pid, notifyFd, output: { taps } }: Spawned): void {
-    if (notifyFd === undefined && taps.length === 0) return;
-    const release = holdLifeline({ pid, notifyFd, taps }, this.#host.reaper);
-    void running.gone.then(release);
+  /** What the user named with -p, in that order. */
+  get #passed(): HeldListener[] {
+    return this.#host.holder.listeners.filter(listener => listener.pinned);
   }
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness): void {

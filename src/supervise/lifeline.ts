@@ -28,6 +28,7 @@ const SCRIPT = 'read -r _ <&3; exec "$@"';
  * @returns ends the lifeline, once nobody of the generation is left
  */
 export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper): () => void {
+  if (notifyFd === undefined && taps.length === 0) return () => {};
   const end = pipe();
   const passed = [...(notifyFd === undefined ? [] : [notifyFd]), ...taps.map(tap => tap.read)];
   const firstTap = END_FD + 1 + (notifyFd === undefined ? 0 : 1);
@@ -46,7 +47,7 @@ export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper)
   close(end.read);
   child.on('error', () => {});
   child.unref();
-  if (child.pid !== undefined) reaper.leave(child.pid, new Promise(fulfil => child.once('exit', fulfil)));
+  reaper.leave(child);
   return () => {
     child.kill('SIGKILL');
     close(end.write);

@@ -1,32 +1,21 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Worker } from 'node:worker_threads';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { RelistenError } from '../errors.ts';
-import { close } from '../kernel/fd.ts';
+import { codeOf } from '../kernel/errno.ts';
+import { withListenPid } from './child-env.ts';
 import type { ExitStatus } from './generation.ts';
+import { holdLifeline } from './lifeline.ts';
 import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
-import { endThread, takeThread } from './spawn-thread.ts';
+import { type Role, Spare } from './spare.ts';
 
-/** What the worker thread is told. Descriptors in stdio stay the caller's. */
-export interface SpawnOrder {
-  command: string[];
-  cwd: string;
-  env: NodeJS.ProcessEnv;
+/** What every command of a supervisor is spawned with. */
+export interface SpawnerOptions {
+  reaper: Reaper;
+  tapped: Tapping;
   uid?: number;
   gid?: number;
-  /** Index is the child's descriptor, value is ours. */
-  stdio: number[];
   intercept: boolean;
 }
-
-/** What the thread is told: to load what it needs, then to spawn, or that it is not needed. */
-export type SpawnMessage = 'prepare' | 'end' | SpawnOrder;
-
-export type SpawnReply =
-  | { type: 'spawned'; pid: number; notifyFd?: number; noNewPrivileges?: boolean; whyNot?: string }
-  | { type: 'failed'; code: string; message: string; notifyFd?: number }
-  | ({ type: 'exited' } & ExitStatus);
 
 /** A command that runs. */
 export interface Spawned {
@@ -35,88 +24,134 @@ export interface Spawned {
   notifyFd?: number;
   /** Why it is not intercepted although it was to be. */
   whyNot?: string;
-  /** Setuid programs below do not gain privileges. */
-  noNewPrivileges: boolean;
   /** The caller's to close once the command has ended. */
   output: Output;
   /** Resolves once, when the command's main process has ended and was reaped. */
   exit: Promise<ExitStatus>;
+  /** Ends what goes on for it when we are killed, see lifeline.ts; the caller's to call once nobody of it is left. */
+  releaseLifeline: () => void;
 }
 
+/** What the next command starts with. */
 interface Stage {
-  worker: Worker;
   output: Output;
+  /** Descriptors that it gets from 3 on. */
+  listeners: readonly number[];
+  spare?: Spare;
+  /** Why there is no spare, where there was to be one. */
+  whyNot?: string;
+  releaseLifeline?: () => void;
 }
 
-/**
- * Spawns commands, each from a worker thread of its own. One stage, the thread and the pipes, is set in advance, so
- * that a restart does not wait for it.
- */
+/** Spawns commands, each under a filter of its own. One stage is set in advance, so that a restart does not wait for it. */
 export class Spawner {
-  readonly #reaper: Reaper;
-  readonly #tapped: Tapping;
+  readonly #options: SpawnerOptions;
   #stage: Stage | undefined;
 
-  constructor(reaper: Reaper, tapped: Tapping) {
-    this.#reaper = reaper;
-    this.#tapped = tapped;
-  }
-
-  /** Sets the stage for the next command; done while nobody waits. */
-  prepare(): Stage {
-    this.#stage ??= setStage(this.#tapped);
-    return this.#stage;
+  constructor(options: SpawnerOptions) {
+    this.#options = options;
   }
 
   /**
+   * Sets the stage for the next command; done while nobody waits.
+   *
    * @param listeners descriptors that the command gets from 3 on
-   * @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed
    */
-  async spawn(order: Omit<SpawnOrder, 'stdio'>, listeners: number[]): Promise<Spawned> {
-    const { worker, output } = this.prepare();
-    this.#stage = undefined;
-    this.#reaper.expect();
-    const early = new Promise<ExitStatus>(fulfil => {
-      worker.on('message', (reply: SpawnReply) => {
-        if (reply.type === 'exited') fulfil({ code: reply.code, signal: reply.signal });
-      });
-    });
-    const ended = new Promise(fulfil => worker.once('exit', fulfil));
-    worker.ref();
-    worker.postMessage({ ...order, stdio: [...output.stdio, ...listeners] } satisfies SpawnOrder);
-    const reply = await firstReply(worker);
-    if (reply.type === 'spawned') {
-      const { pid, notifyFd, whyNot, noNewPrivileges = false } = reply;
+  prepare(listeners: readonly number[]): void {
+    if (this.#stage) return;
+    this.#stage = this.#setStage(listeners);
+    if (this.#stage.spare) this.#holdLifeline(this.#stage, this.#stage.spare.child);
+  }
+
+  /** @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed */
+  async spawn(role: Role, listeners: readonly number[]): Promise<Spawned> {
+    const stage = await this.#stageWith(listeners);
+    const { output, spare, whyNot } = stage;
+    try {
+      const child = spare ? enter(spare, role) : await this.#spawnPlain(stage, role);
+      // It is lent our end of its pipes, which are ours to read from here on.
+      const releaseLifeline = stage.releaseLifeline ?? this.#holdLifeline(stage, child);
       output.start();
-      return { pid, notifyFd, whyNot, noNewPrivileges, output, exit: this.#reaper.exitOf(pid, early) };
+      return {
+        pid: Number(child.pid),
+        notifyFd: spare?.notifyFd,
+        whyNot,
+        output,
+        exit: exitOf(child),
+        releaseLifeline,
+      };
+    } catch (error) {
+      await strike(stage);
+      throw cannotSpawn(role.command[0] ?? '', error);
     }
-    this.#reaper.notSpawned();
-    await ended;
-    await output.close();
-    if (reply.type === 'failed' && reply.notifyFd !== undefined) close(reply.notifyFd);
-    throw cannotSpawn(order, reply);
   }
 
   async close(): Promise<void> {
     const stage = this.#stage;
-    if (!stage) return;
     this.#stage = undefined;
-    await stage.output.close();
-    await endThread(stage.worker);
+    if (stage) await strike(stage);
+  }
+
+  #holdLifeline(stage: Stage, child: ChildProcess): () => void {
+    const { spare, output } = stage;
+    const lifelines = { pid: Number(child.pid), notifyFd: spare?.notifyFd, taps: output.taps };
+    stage.releaseLifeline = holdLifeline(lifelines, this.#options.reaper);
+    return stage.releaseLifeline;
+  }
+
+  async #stageWith(listeners: readonly number[]): Promise<Stage> {
+    if (this.#stage && String(this.#stage.listeners) !== String(listeners)) await this.close();
+    const stage = this.#stage ?? this.#setStage(listeners);
+    this.#stage = undefined;
+    return stage;
+  }
+
+  #setStage(listeners: readonly number[]): Stage {
+    const { intercept, tapped, uid, gid, reaper } = this.#options;
+    const output = new Output(tapped);
+    if (!intercept) return { output, listeners };
+    try {
+      const spare = new Spare({ stdio: [...output.stdio, ...listeners], uid, gid });
+      reaper.leave(spare.child);
+      return { output, listeners, spare };
+    } catch (error) {
+      return { output, listeners, whyNot: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Without a filter, the usual way. */
+  async #spawnPlain({ output, listeners, whyNot }: Stage, { command, cwd, env }: Role): Promise<ChildProcess> {
+    const { uid, gid, reaper } = this.#options;
+    if (whyNot !== undefined) env.RELISTEN_INTERCEPT = '0';
+    const [file = '', ...args] = env.LISTEN_FDS === undefined ? command : withListenPid(command);
+    const stdio = [...output.stdio, ...listeners];
+    const child = spawn(file, args, { cwd, env, uid, gid, stdio, detached: true });
+    child.unref();
+    if (child.pid === undefined) {
+      await new Promise((_, reject) => {
+        child.once('error', reject);
+      });
+    }
+    reaper.leave(child);
+    return child;
   }
 }
 
-function setStage(tapped: Tapping): Stage {
-  const output = new Output(tapped);
-  const worker = takeThread();
-  worker.postMessage('prepare' satisfies SpawnMessage);
-  return { worker, output };
+/** Clears a stage that nobody has entered. */
+async function strike({ output, spare, releaseLifeline }: Stage): Promise<void> {
+  await Promise.all([output.close(), spare?.discard()]);
+  releaseLifeline?.();
 }
 
-function firstReply(worker: Worker): Promise<SpawnReply> {
+function enter(spare: Spare, { command, cwd, env }: Role): ChildProcess {
+  if (env.LISTEN_FDS !== undefined) env.LISTEN_PID = String(spare.child.pid);
+  spare.become({ command, cwd, env });
+  return spare.child;
+}
+
+function exitOf(child: ChildProcess): Promise<ExitStatus> {
   return new Promise(fulfil => {
-    worker.once('message', fulfil);
-    worker.once('error', (error: Error) => fulfil({ type: 'failed', code: 'EIO', message: error.message }));
+    child.once('exit', (code, signal) => fulfil({ code, signal }));
   });
 }
 
@@ -126,17 +161,9 @@ const WHY: Record<string, [code: string, why: string]> = {
   ENOEXEC: ['ERR_COMMAND_NOT_EXECUTABLE', 'not a program that the kernel can execute'],
 };
 
-function cannotSpawn(
-  { command: [file = ''], env }: Pick<SpawnOrder, 'command' | 'env'>,
-  reply: SpawnReply,
-): RelistenError {
-  const failure = reply.type === 'failed' ? reply : { code: 'EIO', message: 'it ended at once' };
-  // execvp(3) says EACCES as soon as one directory of PATH may not be searched.
-  const isNowhere = failure.code === 'EACCES' && !file.includes('/') && !isInPath(file, env.PATH);
-  const [code, why] = WHY[isNowhere ? 'ENOENT' : failure.code] ?? [failure.code, failure.message];
-  return new RelistenError(`Cannot run ${file}: ${why}`, { code, op: 'spawn' });
-}
-
-function isInPath(file: string, path = ''): boolean {
-  return path.split(':').some(directory => existsSync(join(directory, file)));
+function cannotSpawn(file: string, error: unknown): RelistenError {
+  const message = error instanceof Error ? error.message : String(error);
+  const known = (error as { op?: unknown }).op === 'chdir' ? undefined : WHY[codeOf(error) ?? ''];
+  const [code, why] = known ?? [codeOf(error) ?? 'EIO', message];
+  return new RelistenError(`Cannot run ${file}: ${why}`, { code, op: 'spawn', cause: error });
 }

@@ -244,6 +244,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#lastReady = running.number;
     this.#next = undefined;
     this.#current = running;
+    // Before anybody is told, who may kill us for a test of just this.
+    this.#save();
     this.#launcher.announce(running);
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     if (old) void this.#drain(old);
@@ -256,7 +258,6 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     setTimeout(() => {
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
-    this.#save();
     this.#releaseStale();
     this.#launcher.prepareLater();
   }

@@ -29,6 +29,8 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** As which user relisten itself runs; 0 by default. */
   uid?: number;
+  /** A command that starts relisten, which it gets as its arguments. */
+  under?: string[];
   /** With no_new_privs already set. */
   noNewPrivileges?: boolean;
 }
@@ -60,7 +62,7 @@ export class Supervised {
   #hasEnded = false;
 
   constructor(command: string[], options: RunOptions = {}) {
-    const { verb = ['run'], args = [], env = {}, uid = 0, noNewPrivileges = false } = options;
+    const { verb = ['run'], args = [], env = {}, under = [], uid = 0, noNewPrivileges = false } = options;
     this.runtime = options.runtime ?? mkdtempSync(join(tmpdir(), 'run-'));
     const identity = uid === 0 ? [] : setpriv(uid, noNewPrivileges);
     if (uid !== 0) {
@@ -68,6 +70,7 @@ export class Supervised {
       chownSync(this.runtime, uid, uid);
     }
     const argv = [
+      ...under,
       ...identity,
       process.execPath,
       RELISTEN,

@@ -15,7 +15,6 @@ export function addRun(program: Command): void {
     .argument('<command...>', 'the server, as it is started without relisten')
     .passThroughOptions();
   addSuperviseOptions(run).action(async (command: string[], flags: RunFlags) => {
-    (await import('../../supervise/spawn-thread.ts')).startThreadEarly();
     const { toRunOptions } = await import('../run-options.ts');
     const { runServer } = await import('../run-server.ts');
     await runServer(toRunOptions(command, flags));

@@ -15,7 +15,6 @@ export function addTake(program: Command): void {
     .passThroughOptions();
   addSuperviseOptions(take).action(
     async (address: ReturnType<typeof parseAddress>, command: string[], flags: RunFlags) => {
-      (await import('../../supervise/spawn-thread.ts')).startThreadEarly();
       const { toRunOptions } = await import('../run-options.ts');
       const { takeServer } = await import('../run-server.ts');
       // commander drops the -- only where nothing but options stands before it.
