@@ -77,6 +77,8 @@ export class Course {
 
   async #notReady(): Promise<void> {
     await ask(this.#settings.onNotReady);
+    // A pause of 0 takes a millisecond: for clients on their way to us, unless others accept them as well.
+    if (this.#settings.delay === 0 && this.#settings.shared) return;
     const signal = AbortSignal.any([this.#time, this.#delayOver]);
     // It rejects when it is cut short, which is what was wanted.
     if (!signal.aborted) await pause(this.#settings.delay, undefined, { signal }).catch(() => undefined);

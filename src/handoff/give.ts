@@ -135,7 +135,7 @@ class ConnectionGiver implements Giver {
     }
     this.#receivers.clear();
     this.#send();
-    await this.#poller.close();
+    this.#poller.close();
   }
 
   #expect(): void {

@@ -78,7 +78,7 @@ class ConnectionTaker implements Taker {
     this.#stopAccepting();
     removePath(this.#path);
     for (const channel of this.#channels) channel.close();
-    await this.#poller?.close();
+    this.#poller?.close();
   }
 
   #onGiver(fd: number): void {

@@ -23,7 +23,6 @@ const PROTOTYPES = {
   fcntl: 'int fcntl(int fd, int command, long argument)',
   flock: 'int flock(int fd, int operation)',
   pipe2: 'int pipe2(void *pair, int flags)',
-  eventfd: 'int eventfd(unsigned int initial, int flags)',
   poll: 'int poll(void *fds, unsigned long count, int timeout)',
   read: 'intptr_t read(int fd, void *buffer, size_t length)',
   write: 'intptr_t write(int fd, const void *buffer, size_t length)',
@@ -48,15 +47,20 @@ export type LibcName = keyof typeof PROTOTYPES;
 /** Anything that koffi takes where these prototypes have a number or a pointer. */
 export type CArgument = number | bigint | NodeJS.ArrayBufferView | null;
 
-interface CFunction {
-  (...args: CArgument[]): number | bigint;
-  async(...args: unknown[]): void;
-}
+type CFunction = (...args: CArgument[]) => number | bigint;
 
 interface Koffi {
   load(path: string | null): { func(...definition: unknown[]): CFunction };
   errno(): number;
   address(pointer: unknown): bigint;
+  node: {
+    poll(fd: number, wanted: WantedEvents, callback: (status: number) => void): { close(): void };
+  };
+}
+
+interface WantedEvents {
+  readable: boolean;
+  writable: boolean;
 }
 
 interface Library {
@@ -126,15 +130,18 @@ export function call(name: LibcName, args: CArgument[], shown?: string): number 
   }
 }
 
-/** Calls a C function on a libuv pool thread. Its errno is lost: for calls whose failure needs no reason. */
-export function callAsync(name: LibcName, args: CArgument[]): Promise<number> {
-  const fn = resolve(name);
-  return new Promise((fulfil, reject) => {
-    fn.async(...args, (error: Error | null, result: number | bigint) => {
-      if (error) reject(error);
-      else fulfil(Number(result));
-    });
-  });
+/**
+ * Watches a descriptor in libuv's loop (uv_poll_t), and makes it non-blocking.
+ *
+ * @param callback is called by libuv itself: without a tick around it, so no microtask runs behind it. Status is not 0
+ * where the descriptor has an error; it is not watched any more then
+ */
+export function watchDescriptor(
+  fd: number,
+  wanted: WantedEvents,
+  callback: (status: number) => void,
+): { close(): void } {
+  return load().koffi.node.poll(fd, wanted, callback);
 }
 
 /** Address of a Buffer's first byte, for structs that point at others. The caller keeps the Buffer alive. */

@@ -1,6 +1,4 @@
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from './constants.ts';
-import { close } from './fd.ts';
-import { call, callAsync } from './libc.ts';
+import { call, watchDescriptor } from './libc.ts';
 
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
@@ -11,81 +9,77 @@ const POLLFD_BYTES = 8;
 
 type Callback = (revents: number) => void;
 
+interface Watched {
+  events: number;
+  callback: Callback;
+  /** Undefined while it is to be watched anew: libuv lets go of what has an error. */
+  handle: { close(): void } | undefined;
+  scheduled: boolean;
+}
+
 /**
- * Waits for any number of descriptors with one poll(2) on one libuv pool thread, and an eventfd(2) to wake it, so that
- * no thread is ever blocked for good. Level-triggered: a callback that does not consume what it was told of is told
- * again. The descriptors stay the caller's; remove one before closing it.
+ * Waits for descriptors in the event loop itself (uv_poll_t): no thread is blocked, and none of libuv's is taken from the
+ * program. Level-triggered: a callback that does not consume what it was told of is told again. The descriptors stay the
+ * caller's, and become non-blocking (O_NONBLOCK); remove one before closing it.
  *
  * An open poller with descriptors keeps the event loop alive.
  */
 export class Poller {
-  readonly #watched = new Map<number, { events: number; callback: Callback }>();
-  #wakeFd = -1;
-  #running: Promise<void> | undefined;
+  readonly #watched = new Map<number, Watched>();
   #closed = false;
-  // libuv joins its pool threads at exit: one that sits in poll(2) must be woken first.
-  readonly #onExit = () => this.#wake();
 
   /** Calls back with the revents of poll(2) whenever there are any; replaces an earlier callback for the fd. */
   add(fd: number, events: number, callback: Callback): void {
     if (this.#closed) throw new Error('the poller is closed');
-    this.#watched.set(fd, { events, callback });
-    if (this.#running) this.#wake();
-    else this.#start();
+    const known = this.#watched.get(fd);
+    if (known?.events === events) {
+      known.callback = callback;
+      return;
+    }
+    this.remove(fd);
+    const watched: Watched = { events, callback, handle: undefined, scheduled: false };
+    this.#watched.set(fd, watched);
+    this.#watch(fd, watched);
   }
 
   remove(fd: number): void {
-    if (this.#watched.delete(fd)) this.#wake();
+    const watched = this.#watched.get(fd);
+    this.#watched.delete(fd);
+    watched?.handle?.close();
   }
 
-  /** Ends the wait; resolves when no thread is in poll(2) any more. */
-  async close(): Promise<void> {
+  /** Lets go of all. */
+  close(): void {
     this.#closed = true;
-    this.#watched.clear();
-    this.#wake();
-    await this.#running;
+    for (const fd of [...this.#watched.keys()]) this.remove(fd);
   }
 
-  #start(): void {
-    this.#wakeFd = call('eventfd', [0, SOCK_CLOEXEC | SOCK_NONBLOCK]);
-    process.on('exit', this.#onExit);
-    this.#running = this.#loop().finally(() => {
-      process.off('exit', this.#onExit);
-      close(this.#wakeFd);
-      this.#wakeFd = -1;
-      this.#running = undefined;
-      if (this.#watched.size > 0 && !this.#closed) this.#start();
+  #watch(fd: number, watched: Watched): void {
+    const { events } = watched;
+    const wanted = { readable: (events & POLLIN) !== 0, writable: (events & POLLOUT) !== 0 };
+    watched.handle = watchDescriptor(fd, wanted, status => {
+      // Not from here: no microtask would run behind it. The check phase follows the poll phase that we are in.
+      if (!watched.scheduled) setImmediate(() => this.#dispatch(fd, watched, status !== 0));
+      watched.scheduled = true;
     });
   }
 
-  async #loop(): Promise<void> {
-    while (this.#watched.size > 0) {
-      const { pollfds, fds } = this.#encode();
-      const ready = await callAsync('poll', [pollfds, fds.length, -1]);
-      if (ready > 0) this.#dispatch(pollfds, fds);
-    }
+  /** libuv tells less than poll(2) does. */
+  #dispatch(fd: number, watched: Watched, failed: boolean): void {
+    watched.scheduled = false;
+    if (this.#watched.get(fd) !== watched) return;
+    const revents = pollNow(fd, watched.events);
+    if (revents !== 0) watched.callback(revents);
+    if (!failed || this.#watched.get(fd) !== watched) return;
+    watched.handle?.close();
+    this.#watch(fd, watched);
   }
+}
 
-  #encode(): { pollfds: Buffer; fds: number[] } {
-    const fds = [this.#wakeFd, ...this.#watched.keys()];
-    const pollfds = Buffer.alloc(fds.length * POLLFD_BYTES);
-    fds.forEach((fd, index) => {
-      pollfds.writeInt32LE(fd, index * POLLFD_BYTES);
-      pollfds.writeInt16LE(this.#watched.get(fd)?.events ?? POLLIN, index * POLLFD_BYTES + 4);
-    });
-    return { pollfds, fds };
-  }
-
-  #dispatch(pollfds: Buffer, fds: number[]): void {
-    fds.forEach((fd, index) => {
-      const revents = pollfds.readInt16LE(index * POLLFD_BYTES + 6);
-      if (revents === 0) return;
-      if (fd === this.#wakeFd) call('read', [fd, Buffer.alloc(8), 8]);
-      else this.#watched.get(fd)?.callback(revents);
-    });
-  }
-
-  #wake(): void {
-    if (this.#wakeFd !== -1) call('write', [this.#wakeFd, BigUint64Array.of(1n), 8]);
-  }
+function pollNow(fd: number, events: number): number {
+  const pollfd = Buffer.alloc(POLLFD_BYTES);
+  pollfd.writeInt32LE(fd, 0);
+  pollfd.writeInt16LE(events, 4);
+  call('poll', [pollfd, 1, 0]);
+  return pollfd.readInt16LE(6);
 }

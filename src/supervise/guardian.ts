@@ -28,7 +28,7 @@ function answer(notifyFd: number): void {
   const poller = new Poller();
   poller.add(notifyFd, POLLIN, revents => {
     if ((revents & POLLIN) === 0) {
-      void poller.close(); // the last process under the filter has ended
+      poller.close(); // the last process under the filter has ended
       return;
     }
     const notification = receive(notifyFd);

@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import type { Poller } from '../kernel/poll.ts';
@@ -27,6 +27,12 @@ export interface LauncherHost {
   reaper: Reaper;
   binder: Binder;
   emit(facts: EventFacts): void;
+}
+
+/** What a launch tells of its main process. */
+export interface LaunchWatcher {
+  onSpawned(pid: number): void;
+  onExit(exit: ExitStatus): void;
 }
 
 /** Starts generations: environment, listeners, spawn, interception, and the wait for readiness. */
@@ -80,7 +86,7 @@ export class Launcher {
    * @param expected listeners of the generation before it
    * @throws RelistenError where it cannot be spawned, or is not ready in time
    */
-  async launch(running: Running, expected: HeldListener[], onExit: (exit: ExitStatus) => void): Promise<void> {
+  async launch(running: Running, expected: HeldListener[], watcher: LaunchWatcher): Promise<void> {
     const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
       expected: new Set(expected),
@@ -99,7 +105,7 @@ export class Launcher {
       this.#user?.uid,
     );
     void running.gone.then(() => notify.close());
-    running.spawning = this.#spawn(running, notify, readiness, onExit);
+    running.spawning = this.#spawn(running, notify, readiness, watcher);
     await running.spawning;
     await readiness.ready;
   }
@@ -108,7 +114,7 @@ export class Launcher {
     running: Running,
     notify: NotifySocket,
     readiness: Readiness,
-    onExit: (exit: ExitStatus) => void,
+    { onSpawned, onExit }: LaunchWatcher,
   ): Promise<void> {
     const { command, cwd } = this.#options;
     const passed = this.#passed;
@@ -137,6 +143,9 @@ export class Launcher {
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
     void running.gone.then(spawned.releaseLifeline);
+    this.#prepareAnnouncement(running);
+    void running.gone.then(() => rmSync(this.#announcementOf(running), { force: true }));
+    onSpawned(spawned.pid);
   }
 
   /** What the user named with -p, in that order. */
@@ -171,9 +180,16 @@ export class Launcher {
 
   /** Tells the processes of all generations who is ready: who hands off looks here for whom to hand off to. */
   announce(running: Running): void {
-    const path = join(this.#directory, 'ready.json');
+    renameSync(this.#announcementOf(running), join(this.#directory, 'ready.json'));
+  }
+
+  /** Writes it down while nobody waits for it. */
+  #prepareAnnouncement(running: Running): void {
     const facts = { generation: running.number, pid: running.pid, session: running.pid };
-    writeFileSync(`${path}.new`, JSON.stringify(facts), { mode: 0o644 });
-    renameSync(`${path}.new`, path);
+    writeFileSync(this.#announcementOf(running), JSON.stringify(facts), { mode: 0o644 });
+  }
+
+  #announcementOf({ number }: Running): string {
+    return join(this.#directory, `ready-${number}.json`);
   }
 }

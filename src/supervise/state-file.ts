@@ -14,27 +14,45 @@ export interface SavedState {
   listeners: { inode: number; address: SocketAddress; netns?: string; pinned: boolean; name?: string }[];
 }
 
+/** A generation, and the pid of its main process. */
+interface SavedGeneration {
+  number: number;
+  pid: number;
+}
+
 /** The file in which a supervisor writes down what it has, whenever that changes. Its directory is the user's own. */
 export class StateFile {
   readonly #path: string;
+  readonly #supervisor = { pid: process.pid, startedAt: startTicks(process.pid) ?? 0 };
+  /** What is in the file beside it. */
+  #prepared: string | undefined;
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  save(generation: { number: number; pid: number }, listeners: readonly HeldListener[]): void {
+  /** Writes down what will probably be saved soon, beside the file, so that this does not take time then. */
+  prepare(generation: SavedGeneration, listeners: readonly HeldListener[]): void {
+    const text = this.#textOf(generation, listeners);
+    if (text === this.#prepared) return;
+    writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
+    this.#prepared = text;
+  }
+
+  save(generation: SavedGeneration, listeners: readonly HeldListener[]): void {
+    this.prepare(generation, listeners);
+    renameSync(`${this.#path}.new`, this.#path);
+    this.#prepared = undefined;
+  }
+
+  #textOf({ number, pid }: SavedGeneration, listeners: readonly HeldListener[]): string {
     const state: SavedState = {
       version: VERSION,
-      supervisor: { pid: process.pid, startedAt: startTicks(process.pid) ?? 0 },
-      generation: {
-        generation: generation.number,
-        pid: generation.pid,
-        startedAt: startTicks(generation.pid) ?? 0,
-      },
+      supervisor: this.#supervisor,
+      generation: { generation: number, pid, startedAt: startTicks(pid) ?? 0 },
       listeners: listeners.map(({ inode, address, netns, pinned, name }) => ({ inode, address, netns, pinned, name })),
     };
-    writeFileSync(`${this.#path}.new`, JSON.stringify(state), { mode: 0o600 });
-    renameSync(`${this.#path}.new`, this.#path);
+    return JSON.stringify(state);
   }
 
   /** What a supervisor that is gone left behind; undefined where there is nothing, or it is still alive. */
@@ -51,6 +69,6 @@ export class StateFile {
   }
 
   remove(): void {
-    rmSync(this.#path, { force: true });
+    for (const path of [this.#path, `${this.#path}.new`]) rmSync(path, { force: true });
   }
 }

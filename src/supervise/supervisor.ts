@@ -227,7 +227,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#emit({ type: 'state', generation: running.number, state: 'starting' });
     try {
       const expected = this.holder.listeners.filter(listener => listener.generations.has(this.#lastReady));
-      await this.#launcher.launch(running, expected, exit => this.#onExit(running, exit));
+      await this.#launcher.launch(running, expected, {
+        onSpawned: pid => this.#state.prepare({ number: running.number, pid }, this.holder.listeners),
+        onExit: exit => this.#onExit(running, exit),
+      });
       if (running.state === 'starting') this.#onReady(running);
     } catch (error) {
       if (running.state === 'starting') this.#onFailed(running, error);
@@ -431,7 +434,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   async #close(): Promise<void> {
     this.holder.releaseAll();
     await this.#launcher.close();
-    await this.#poller.close();
+    this.#poller.close();
     this.#reaper.stop();
   }
 

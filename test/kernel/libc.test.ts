@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { addressOf, call, callAsync, hasLibc } from '../../src/kernel/libc.ts';
+import { addressOf, call, hasLibc } from '../../src/kernel/libc.ts';
 
 const run = promisify(execFile);
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
@@ -23,11 +23,6 @@ test('a buffer is filled in place', () => {
   expect(call('read', [pair[0] ?? -1, read, 16])).toBe(7);
   expect(read.toString('utf8', 0, 7)).toBe('through');
   for (const fd of pair) call('close', [fd]);
-});
-
-test('an asynchronous call answers like the C function, also when that fails', async () => {
-  expect(await callAsync('poll', [null, 0, 0])).toBe(0);
-  expect(await callAsync('close', [-1])).toBe(-1);
 });
 
 test('a buffer has the address that C sees', () => {
