@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { Status } from '../../src/control/status.ts';
 import { readUnixTable } from '../../src/kernel/proc-net.ts';
@@ -14,14 +15,22 @@ import { relisten } from '../fixtures/relisten.ts';
 import { freePort, NOBODY, Supervised } from '../system/harness.ts';
 import { needs } from '../tools.ts';
 
-/** Answers each connection after reading from it, and fails to start while a file named by BROKEN exists. */
+/** Answers what it reads with the number of its generation, and fails to start while a file named by BROKEN exists. */
 const SERVER = `
 const { existsSync } = require('node:fs');
-if (existsSync(process.env.BROKEN)) { console.error('first line'); console.error('it is broken'); process.exit(3); }
+if (existsSync(process.env.BROKEN)) {
+  for (let line = 1; line <= 30; line++) console.error('line ' + line);
+  process.exit(3);
+}
 if (process.env.STUBBORN) process.on('SIGTERM', () => {});
 if (process.env.STUCK && process.env.RELISTEN_GENERATION > 1) setInterval(() => {}, 1000);
-else require('node:net').createServer(socket => socket.on('error', () => {})).listen(process.env.PORT, '127.0.0.1');
+else require('node:net').createServer(socket => {
+  socket.on('error', () => {}).on('data', () => socket.end(process.env.RELISTEN_GENERATION));
+}).listen(process.env.PORT, '127.0.0.1');
 `;
+
+/** Of what it says where it is broken, what relisten keeps. */
+const LAST_LINES = Array.from({ length: 20 }, (_, index) => `line ${index + 11}`);
 
 async function start(
   name = 'web',
@@ -121,7 +130,7 @@ asRoot('the control socket', () => {
         generation: 3,
         reason: 'exited with 3',
         exit: { code: 3, signal: null },
-        stderr: ['first line', 'it is broken'],
+        stderr: LAST_LINES,
       });
     } finally {
       rmSync(broken);
@@ -253,7 +262,7 @@ asRoot('relisten list, status, restart and stop', () => {
   });
 
   it('exits with 1 when the new generation failed, says why, and that the old one goes on', async () => {
-    const { run, broken, env } = await start();
+    const { run, port, broken, env } = await start();
     await using _ = run;
     writeFileSync(broken, '');
     const failed = await relisten(['restart', 'web'], { env });
@@ -262,9 +271,12 @@ asRoot('relisten list, status, restart and stop', () => {
     expect(failed).toMatchObject({ code: 1, stdout: '' });
     expect(failed.stderr).toMatch(/web was not restarted: generation 2 failed after .*: exited with 3/);
     expect(failed.stderr).toMatch(/Generation 1 \(pid \d+\) goes on as before\./);
-    expect(failed.stderr).toMatch(/\| first line\n {2}\| it is broken\n/);
+    expect([...failed.stderr.matchAll(/^ {2}\| (.*)$/gm)].map(([, line]) => line)).toEqual(LAST_LINES);
     expect(json).toMatchObject({ code: 1 });
-    expect(JSON.parse(json.stdout)).toMatchObject({ ok: false, stderr: ['first line', 'it is broken'] });
+    expect(JSON.parse(json.stdout)).toMatchObject({ ok: false, stderr: LAST_LINES });
+    const client = await connected(port);
+    client.write('?');
+    expect(await text(client)).toBe('1');
     await run.stop();
   });
 
