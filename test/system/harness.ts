@@ -64,14 +64,13 @@ export class Supervised {
   constructor(command: string[], options: RunOptions = {}) {
     const { verb = ['run'], args = [], env = {}, under = [], uid = 0, noNewPrivileges = false } = options;
     this.runtime = options.runtime ?? mkdtempSync(join(tmpdir(), 'run-'));
-    const identity = uid === 0 ? [] : setpriv(uid, noNewPrivileges);
     if (uid !== 0) {
       chmodSync(tmpdir(), 0o755);
       chownSync(this.runtime, uid, uid);
     }
     const argv = [
       ...under,
-      ...identity,
+      ...setpriv(uid, noNewPrivileges),
       process.execPath,
       RELISTEN,
       verb[0] ?? 'run',
@@ -237,8 +236,9 @@ export class Supervised {
 }
 
 function setpriv(uid: number, noNewPrivileges: boolean): string[] {
-  const identity = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
-  return ['setpriv', ...identity, ...(noNewPrivileges ? ['--no-new-privs'] : [])];
+  const identity = uid === 0 ? [] : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+  const options = noNewPrivileges ? [...identity, '--no-new-privs'] : identity;
+  return options.length > 0 ? ['setpriv', ...options] : [];
 }
 
 function kill(pid: number): void {
