@@ -8,7 +8,7 @@ import { peerCredentials } from '../kernel/socket.ts';
 import { type FrozenSocket, freeze, hasBeenUsed, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
 import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
-import { mayReceive, type Ready, readReady, receiverPaths, watchDirectory } from './rendezvous.ts';
+import { isReceiverExpected, mayReceive, type Ready, readReady, receiverPaths, watchDirectory } from './rendezvous.ts';
 import { requestsOn } from './requests.ts';
 import { rawHandoffOf } from './state.ts';
 import { warnOnce } from './warn.ts';
@@ -140,14 +140,26 @@ class ConnectionGiver implements Giver {
 
   #expect(): void {
     clearTimeout(this.#expecting);
-    this.#expecting = setTimeout(() => this.#expected(false), this.#waitMs);
+    this.#expecting = setTimeout(() => this.#expected(), this.#waitMs);
   }
 
-  #expected(came: boolean): void {
+  #expected(): void {
     clearTimeout(this.#expecting);
     this.#expecting = undefined;
-    this.#onExpected(came);
+    this.#onExpected(this.#present().some(({ room }) => room !== undefined));
     this.#schedule();
+  }
+
+  /** Receivers of the ready generation. */
+  #present(): Receiver[] {
+    return [...this.#receivers.values()].filter(({ generation }) => generation === this.#ready.generation);
+  }
+
+  /** Each receives for its own servers, so it takes all of them; not only the first that says hello. */
+  #lookWhetherAll(): void {
+    const present = this.#present();
+    if (!this.#expecting || present.length === 0 || present.some(({ room }) => room === undefined)) return;
+    if (!isReceiverExpected(this.#directory, this.#ready.generation)) this.#expected();
   }
 
   #look(): void {
@@ -159,6 +171,7 @@ class ConnectionGiver implements Giver {
     for (const path of receiverPaths(this.#directory, this.#ready.generation)) {
       if (!this.#receivers.has(path)) this.#connect(path);
     }
+    this.#lookWhetherAll();
   }
 
   #connect(path: string): void {
@@ -192,7 +205,7 @@ class ConnectionGiver implements Giver {
       return;
     }
     receiver.room = message.room;
-    if (message.type === 'hello' && receiver.generation === this.#ready.generation) this.#expected(true);
+    if (message.type === 'hello') this.#lookWhetherAll();
     const refused = message.type === 'taken' ? new Set(message.refused) : undefined;
     const kept = batch?.filter((_, index) => !refused || refused.has(index)) ?? [];
     batch?.forEach((offer, index) => {
@@ -218,10 +231,7 @@ class ConnectionGiver implements Giver {
 
   /** Who of the ready generation may still take it. */
   #openTo(offer: Offer): Receiver[] {
-    const { generation } = this.#ready;
-    return [...this.#receivers.values()].filter(
-      one => one.generation === generation && (one.room ?? 0) > 0 && !offer.refusedBy.has(one),
-    );
+    return this.#present().filter(one => (one.room ?? 0) > 0 && !offer.refusedBy.has(one));
   }
 
   /**

@@ -77,6 +77,18 @@ export function receiverPaths(directory: string, generation: number): string[] {
     .map(entry => join(directory, entry));
 }
 
+/**
+ * Whether a process of the generation has said that it will receive, and does not yet: it listens, and loads what it needs
+ * (`loading-<generation>-<pid>-<unique>`, see hook/hook.cts).
+ */
+export function isReceiverExpected(directory: string, generation: number): boolean {
+  const name = new RegExp(`^loading-${generation}-(\\d+)-`);
+  return readdirSync(directory).some(entry => {
+    const pid = name.exec(entry)?.[1];
+    return pid !== undefined && existsSync(`/proc/${pid}`);
+  });
+}
+
 /** Calls back whenever something has changed in a directory; returns the end of it. Does not keep the process alive. */
 export function watchDirectory(directory: string, onChange: () => void): () => void {
   try {

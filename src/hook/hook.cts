@@ -47,10 +47,33 @@ let loading: Promise<Listening> | undefined;
 const AFTER_FIRST_CLIENTS_MS = 10;
 
 function begin(act: (listening: Listening) => void): void {
+  const ready = announceReceiver();
   // Where nobody sees our listen(2), it is for us to say that it has happened.
   const afterMs = RELISTEN_INTERCEPT === '0' ? 0 : AFTER_FIRST_CLIENTS_MS;
   loading ??= new Promise(resolve => setTimeout(resolve, afterMs).unref()).then(() => import('./listening.ts'));
-  loading.then(act).catch((error: unknown) => {
-    process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
+  const begun = loading.then(listening => {
+    act(listening);
+    return listening.settled();
   });
+  begun
+    .catch((error: unknown) => {
+      process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
+    })
+    .finally(ready);
+}
+
+/**
+ * Says that this thread will receive connections of the older generation, which then waits for it.
+ *
+ * @returns takes that back
+ */
+function announceReceiver(): () => void {
+  const fs = process.getBuiltinModule('fs');
+  const path = `${RELISTEN_DIR}/loading-${RELISTEN_GENERATION}-${process.pid}-${process.hrtime.bigint()}`;
+  try {
+    fs.writeFileSync(path, '');
+  } catch {
+    // A directory that we may not write to is one that we cannot receive in.
+  }
+  return () => fs.rmSync(path, { force: true });
 }

@@ -21,6 +21,8 @@ const LOAD_AFTER_MS = 40;
 const around = readSurroundings(process.env);
 const servers = new Set<Server>();
 let loading: Promise<Lifetime> | undefined;
+/** The last server's way into it. */
+let adding: Promise<unknown> | undefined;
 const primary = new Primary();
 const threads = new Set<number>();
 let installed = false;
@@ -50,8 +52,14 @@ function add(server: Server): void {
   servers.add(server);
   server.once('close', () => servers.delete(server));
   // It counts the requests of each connection from the first one on.
-  if (loading || Reflect.get(server, 'maxRequestsPerSocket') > 0) void load().then(lifetime => lifetime.add(server));
-  else setTimeout(load, LOAD_AFTER_MS).unref();
+  if (loading || Reflect.get(server, 'maxRequestsPerSocket') > 0)
+    adding = load().then(lifetime => lifetime.add(server));
+  else adding ??= new Promise(resolve => setTimeout(resolve, LOAD_AFTER_MS).unref()).then(load);
+}
+
+/** Settles when what listens receives connections, or will not. */
+export async function settled(): Promise<void> {
+  await adding;
 }
 
 /** Not all at once: each part holds the program's requests up for a moment. */

@@ -302,6 +302,27 @@ describe('a giver', () => {
     expect(await openGiver(directory, { ...ready(), generation: 7 }, { waitMs: 10 })).toBeUndefined();
   });
 
+  test('waits for all who have said that they will receive, while they live', async () => {
+    const taker = openTaker(directory, 1);
+    cleanups.push(() => taker.close());
+    const mark = join(directory, `loading-1-${process.pid}-1`);
+    writeFileSync(mark, '');
+    writeFileSync(join(directory, 'loading-1-4194304-1'), ''); // a pid that no process has (pid_max)
+    writeFileSync(join(directory, `loading-2-${process.pid}-1`), '');
+    let isOpen = false;
+    const opening = openGiver(directory, ready(), { waitMs: 20_000 }).finally(() => {
+      isOpen = true;
+    });
+    // Its hello has come by the time that another giver has had its own.
+    const other = own(connectSeqpacket(receiverPaths(directory, 1)[0] ?? ''));
+    expect(await next(other)).toMatchObject({ fds: [] });
+    expect(isOpen).toBe(false);
+    rmSync(mark);
+    const giver = await opening;
+    expect(giver).toBeDefined();
+    await giver?.close();
+  });
+
   test('gives nothing to a process that the supervisor did not name', async () => {
     const taker = openTaker(directory, 1);
     cleanups.push(() => taker.close());
