@@ -1,6 +1,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
+import { collectGarbage } from '../kernel/heap.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Binder } from './binder.ts';
@@ -68,10 +69,10 @@ export class Launcher {
   /** While nobody waits: sets the stage for the next command. */
   prepareLater(): void {
     clearTimeout(this.#prepare);
-    this.#prepare = setTimeout(
-      () => this.#spawner.prepare(this.#passed.map(listener => listener.fd)),
-      PREPARE_AFTER_MS,
-    );
+    this.#prepare = setTimeout(() => {
+      this.#spawner.prepare(this.#passed.map(listener => listener.fd));
+      collectGarbage();
+    }, PREPARE_AFTER_MS);
     this.#prepare.unref();
   }
 
