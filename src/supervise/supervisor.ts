@@ -53,6 +53,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   /** Number of the generation that was ready last; 0 before the first. */
   #lastReady = 0;
   #retry: NodeJS.Timeout | undefined;
+  /** Runs while a generation that is ready has yet to prove itself; one, so that it keeps none alive that is gone. */
+  #healthy: NodeJS.Timeout | undefined;
   #stopping = false;
   #ended = false;
   readonly #hurry = new AbortController();
@@ -258,7 +260,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       pid: running.pid ?? 0,
       durationMs: Date.now() - running.startedAt,
     });
-    setTimeout(() => {
+    clearTimeout(this.#healthy);
+    this.#healthy = setTimeout(() => {
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
     this.#releaseStale();
