@@ -21,6 +21,12 @@ import { spreadOver } from './websocket.ts';
 
 /** Closing is a system call each, and what arrives meanwhile is lost: so few at a time, each time right after a poll. */
 const LEAVE_AT_ONCE = 32;
+/**
+ * Offers without an answer, at first. Who is offered is not served until somebody has taken it, and the process that takes
+ * has just started and does everything for the first time; whoever is not offered yet is served here. Each answer makes
+ * room for one more, so that it doubles with each exchange.
+ */
+const FIRST_OFFERS = 4;
 /** All connections are looked at again after this time: some changes have no event. */
 const LONGEST_PAUSE_MS = 500;
 /** How long a last goodbye may take to be written when there is no time left. */
@@ -53,6 +59,10 @@ export class Rounds {
   #settle: () => void = () => undefined;
   #state: 'watching' | 'going' | 'cutting' = 'watching';
   #holding = 0;
+  #offers = 0;
+  #mostOffers = FIRST_OFFERS;
+  /** Those that are to be offered when there is room. */
+  readonly #toOffer = new Set<Leaver>();
   #lastWord: NodeJS.Timeout | undefined;
 
   /** @param endsAt the deadline on performance.now()'s clock */
@@ -182,6 +192,7 @@ export class Rounds {
   #gone(leaver: Leaver): void {
     this.#hold(leaver, false);
     this.#leavers.delete(leaver.connection.raw);
+    this.#toOffer.delete(leaver);
     this.#agenda.forget(leaver);
     if (leaver.stage === 'taken') this.tally.handedOff++;
     else if (leaver.stage !== 'cut') {
@@ -229,8 +240,11 @@ export class Rounds {
       if (leaver.stage !== 'open' || leaver.connection.raw.destroyed) continue;
       const facts = { now, offerable: this.#isOfferable(leaver), othersHold: this.#holding > (leaver.holds ? 1 : 0) };
       const decision = decide(leaver, idleOf(leaver.connection.server), facts, this.#settings);
+      this.#toOffer.delete(leaver);
       if (decision.act === 'offer') {
-        this.#offer(leaver);
+        this.#hold(leaver, true);
+        if (this.#offers < this.#mostOffers) this.#offer(leaver);
+        else this.#toOffer.add(leaver);
         continue;
       }
       this.#hold(leaver, decision.holds);
@@ -266,12 +280,24 @@ export class Rounds {
     const { server, socket } = leaver.connection;
     const protocol = leaver.protocol === 'http1' ? 'http1' : 'tcp';
     leaver.stage = 'offered';
-    this.#hold(leaver, true);
+    this.#offers++;
     const answer = async () => this.#settings.handOff?.(socket, { server, protocol });
-    answer().then(
-      taken => (taken ? this.#taken(leaver) : this.#refused(leaver)),
-      () => this.#refused(leaver),
-    );
+    answer()
+      .then(
+        taken => (taken ? this.#taken(leaver) : this.#refused(leaver)),
+        () => this.#refused(leaver),
+      )
+      .then(() => this.#answered());
+  }
+
+  #answered(): void {
+    this.#offers--;
+    this.#mostOffers++;
+    let room = this.#mostOffers - this.#offers;
+    for (const leaver of this.#toOffer) {
+      if (room-- === 0) break;
+      this.#agenda.poke(leaver);
+    }
   }
 
   #taken(leaver: Leaver): void {

@@ -224,6 +224,32 @@ describe('handOff', () => {
     await client.ended;
   });
 
+  test('is offered few at first, and more with each answer; the others are served meanwhile, as ever', async () => {
+    const server = await serve();
+    const clients = await Promise.all(Array.from({ length: 20 }, () => idleClient(server)));
+    const answers: ((taken: boolean) => void)[] = [];
+    const offered = new Set<number | undefined>();
+    const handOff: DrainOptions['handOff'] = socket => {
+      offered.add(socket.remotePort);
+      return new Promise(answer => answers.push(answer));
+    };
+    const draining = drain(server, { handOff });
+    await expect.poll(() => answers.length).toBe(4);
+    const other = clients.find(({ socket }) => !offered.has(socket.localPort));
+    const response = await other?.get('/meanwhile').response();
+    expect(response?.body).toBe('/meanwhile');
+    expect(response?.header).not.toMatch(/^connection: close/im);
+    expect(answers.length).toBe(4);
+    for (const answer of answers.splice(0)) answer(true);
+    await expect.poll(() => answers.length).toBe(8);
+    while (offered.size < 20) {
+      for (const answer of answers.splice(0)) answer(true);
+      await new Promise(done => setImmediate(done));
+    }
+    for (const answer of answers.splice(0)) answer(true);
+    expect(await draining).toMatchObject({ handedOff: 20 });
+  });
+
   test('is never offered a connection that is in the middle of a request', async () => {
     const server = await serve();
     const client = await idleClient(server);
