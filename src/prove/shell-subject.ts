@@ -32,6 +32,7 @@ export function shellSubject(command: string, leastMs: number): Subject {
       try {
         // Not `close`: a server that the command starts in the background may keep its pipes open for good.
         const [code, killedBy] = await once(child, 'exit');
+        signal.removeEventListener('abort', end);
         signal.throwIfAborted();
         await least;
         if (code === 0) return { ok: true };
