@@ -13,6 +13,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { RELISTEN } from './goal.js';
 
+export { freePort } from '../scripts/free-port.js';
+
 const SELF = fileURLToPath(import.meta.url);
 /** A look costs a running server a millisecond, and so the one that starts beside it, too: not more often than this. */
 const LOOK_MS = 4;
@@ -65,17 +67,6 @@ function ask(port) {
     socket.on('error', () => {}); // close follows
     socket.on('close', () => resolve(answer));
   });
-}
-
-/** A TCP port of loopback that nobody has now. @returns {Promise<number>} */
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -68,7 +68,7 @@ export class Tracee {
    * Makes a system call in its place.
    *
    * @param shown what an error names in place of the raw arguments
-   * @returns its result: numbers above 2^53 lose their last digits
+   * @returns its result, which may be an address
    * @throws KernelError as the call fails there
    */
   call(name: TraceeCall, args: (number | bigint)[], shown?: string): bigint {
@@ -86,10 +86,12 @@ export class Tracee {
   /**
    * Has it become another program (execve(2)), and lets it go.
    *
+   * @param env a variable that is undefined is not there, as for child_process.spawn()
    * @throws KernelError as the call fails; it is ours then as before
    */
   execve(path: string, argv: readonly string[], env: NodeJS.ProcessEnv): void {
-    const variables = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
+    const given = Object.entries(env).filter(([, value]) => value !== undefined);
+    const variables = given.map(([name, value]) => `${name}=${value}`);
     const result = this.#run('execve', [
       this.place(Buffer.from(`${path}\0`)),
       this.#placeStrings(argv),

@@ -1,3 +1,6 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { shellSubject } from '../../src/prove/shell-subject.ts';
 
@@ -18,13 +21,19 @@ test.each([
 test('an abort ends the command, and all that it started', async () => {
   const controller = new AbortController();
   const restarting = shellSubject('sleep 1000 & sleep 1000', 0).restart(controller.signal);
-  setTimeout(() => controller.abort(), 50);
+  controller.abort();
   await expect(restarting).rejects.toThrow(/abort/);
 });
 
 test('an abort after the command has ended ends the wait', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shell-'));
+  const file = join(folder, 'pid');
   const controller = new AbortController();
-  const restarting = shellSubject('true', 60_000).restart(controller.signal);
-  setTimeout(() => controller.abort(), 200);
+  const restarting = shellSubject(`echo $$ > '${file}'`, 60_000).restart(controller.signal);
+  await expect.poll(() => existsSync(file) && readFileSync(file, 'utf8')).toMatch(/^\d+\n$/);
+  const pid = readFileSync(file, 'utf8').trim();
+  await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
+  controller.abort();
   await expect(restarting).rejects.toThrow(/abort/);
+  rmSync(folder, { recursive: true });
 });

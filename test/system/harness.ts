@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,6 +11,8 @@ import { startTicks } from '../../src/kernel/procfs.ts';
 import type { SuperviseEvent } from '../../src/supervise/events.ts';
 import { familyOf } from '../../src/supervise/family.ts';
 import { RELISTEN } from '../fixtures/relisten.ts';
+
+export { freePort } from '../../scripts/free-port.js';
 
 /** Nothing that these tests wait for takes longer on a machine that is busy. */
 const DEADLINE_MS = 30_000;
@@ -259,15 +260,4 @@ async function withDeadline<T>(promise: Promise<T>, message: () => string): Prom
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** A TCP port of loopback that nobody has now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
