@@ -154,8 +154,6 @@ function ask(port) {
   });
 }
 
-/** @returns {Promise<number>} */
-
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const restarts = Number(process.argv[2] ?? 1_000);
   console.log('restarts    fds  threads  children   RSS MiB');

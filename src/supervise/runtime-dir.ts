@@ -18,12 +18,8 @@ export function runtimeDirectory(): string {
     // Not recursive: below /proc, Node's recursive one tries for ever.
     if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
   } catch (cause) {
-    const why = base && process.env.XDG_RUNTIME_DIR ? '; look at XDG_RUNTIME_DIR, it must exist and be your own' : '';
-    throw new RelistenError(`Cannot make ${path}: ${codeOf(cause)}${why}`, {
-      code: codeOf(cause) ?? 'EIO',
-      op: 'mkdir',
-      cause,
-    });
+    // EEXIST: another relisten that starts in the same moment was faster.
+    if (codeOf(cause) !== 'EEXIST') throw cannotMake(path, cause);
   }
   const stat = lstatSync(path);
   if (!stat.isDirectory() || stat.uid !== uid) {
@@ -33,6 +29,15 @@ export function runtimeDirectory(): string {
     });
   }
   return path;
+}
+
+function cannotMake(path: string, cause: unknown): RelistenError {
+  const why = process.env.XDG_RUNTIME_DIR ? '; look at XDG_RUNTIME_DIR, it must exist and be your own' : '';
+  return new RelistenError(`Cannot make ${path}: ${codeOf(cause)}${why}`, {
+    code: codeOf(cause) ?? 'EIO',
+    op: 'mkdir',
+    cause,
+  });
 }
 
 /**
