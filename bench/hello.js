@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,8 @@ export class Hello {
    */
   constructor(port, options) {
     this.port = port;
-    this.runtime = mkdtempSync(join(tmpdir(), 'bench-'));
+    // In memory, as XDG_RUNTIME_DIR is where a user has one.
+    this.runtime = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bench-'));
     const supervisor = options === undefined ? [] : [RELISTEN, 'run', '--quiet', ...options, '--', process.execPath];
     this.process = spawn(process.execPath, [...supervisor, SELF], {
       env: { ...process.env, PORT: String(port), XDG_RUNTIME_DIR: this.runtime },
@@ -37,8 +38,14 @@ export class Hello {
     });
   }
 
-  /** When it first answered as this generation; '' for a bare one. @param {string | number} generation */
-  async firstAnswer(generation) {
+  /**
+   * When it first answered as this generation; '' for a bare one.
+   *
+   * @param {string | number} generation
+   * @param {number} [afterMs] nobody asks until then
+   */
+  async firstAnswer(generation, afterMs = 0) {
+    await delay(afterMs + Math.random() * LOOK_MS); // so that the looks come at no fixed distance from the start
     const end = `\r\n\r\n${generation}\n`;
     while (!(await ask(this.port)).endsWith(end)) await delay(LOOK_MS);
     return performance.now();

@@ -10,6 +10,15 @@ const ROUNDS = Number(process.argv[2] ?? 30);
 /** relisten sets the stage for the next restart half a second after the last. */
 const PAUSE_MS = 900;
 
+/**
+ * For so long nobody asks: the old server would answer each look, on the core that the new one boots on, where a bare one
+ * is refused by the kernel.
+ */
+let quietMs = 0;
+const calibration = [];
+for (let i = 0; i < 5; i++) calibration.push(await bareStart());
+quietMs = 0.8 * Math.min(...calibration);
+
 const supervised = {
   alone: new Hello(await freePort(), ['--no-hook']),
   hooked: new Hello(await freePort(), []),
@@ -42,7 +51,7 @@ goal('with the hook: a restart ÷ starting bare, median of the rounds', quantile
 async function bareStart() {
   const begun = performance.now();
   const server = new Hello(await freePort(), undefined);
-  const took = (await server.firstAnswer('')) - begun;
+  const took = (await server.firstAnswer('', quietMs)) - begun;
   await server.stop();
   return took;
 }
@@ -51,5 +60,5 @@ async function bareStart() {
 async function restart(server, generation) {
   const begun = performance.now();
   server.process.kill('SIGHUP');
-  return (await server.firstAnswer(generation)) - begun;
+  return (await server.firstAnswer(generation, quietMs)) - begun;
 }

@@ -33,6 +33,8 @@ export interface LauncherHost {
 /** What a launch tells of its main process. */
 export interface LaunchWatcher {
   onSpawned(pid: number): void;
+  /** Also when that has been told already. */
+  onReady(): void;
   onExit(exit: ExitStatus): void;
 }
 
@@ -45,6 +47,8 @@ export class Launcher {
   readonly #user: User | undefined;
   readonly #hook: string | undefined;
   #prepare: NodeJS.Timeout | undefined;
+  /** Whose announcement is written down. */
+  readonly #announced = new WeakSet<Running>();
 
   /** @param directory private to this supervisor, and readable by the user that the command runs as */
   constructor(options: SuperviseOptions, directory: string, host: LauncherHost) {
@@ -93,6 +97,7 @@ export class Launcher {
       expected: new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
       signal: running.starting.signal,
+      onReady: () => watcher.onReady(),
     });
     const notify = new NotifySocket(
       this.#directory,
@@ -144,7 +149,6 @@ export class Launcher {
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
     void running.gone.then(spawned.releaseLifeline);
-    this.#prepareAnnouncement(running);
     void running.gone.then(() => rmSync(this.#announcementOf(running), { force: true }));
     onSpawned(spawned.pid);
   }
@@ -181,13 +185,15 @@ export class Launcher {
 
   /** Tells the processes of all generations who is ready: who hands off looks here for whom to hand off to. */
   announce(running: Running): void {
+    if (!this.#announced.has(running)) this.prepareAnnouncement(running);
     renameSync(this.#announcementOf(running), join(this.#directory, 'ready.json'));
   }
 
   /** Writes it down while nobody waits for it. */
-  #prepareAnnouncement(running: Running): void {
+  prepareAnnouncement(running: Running): void {
     const facts = { generation: running.number, pid: running.pid, session: running.pid };
     writeFileSync(this.#announcementOf(running), JSON.stringify(facts), { mode: 0o644 });
+    this.#announced.add(running);
   }
 
   #announcementOf({ number }: Running): string {

@@ -60,7 +60,7 @@ export class Spawner {
   prepare(listeners: readonly number[]): void {
     if (this.#stage) return;
     this.#stage = this.#setStage(listeners);
-    if (this.#stage.spare) this.#holdLifeline(this.#stage, this.#stage.spare.child);
+    if (this.#stage.spare) this.#startOutput(this.#stage, this.#stage.spare.child);
   }
 
   /** @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed */
@@ -69,9 +69,7 @@ export class Spawner {
     const { output, spare, whyNot } = stage;
     try {
       const child = spare ? enter(spare, role) : await this.#spawnPlain(stage, role);
-      // It is lent our end of its pipes, which are ours to read from here on.
-      const releaseLifeline = stage.releaseLifeline ?? this.#holdLifeline(stage, child);
-      output.start();
+      const releaseLifeline = stage.releaseLifeline ?? this.#startOutput(stage, child);
       return {
         pid: Number(child.pid),
         notifyFd: spare?.notifyFd,
@@ -92,10 +90,11 @@ export class Spawner {
     if (stage) await strike(stage);
   }
 
-  #holdLifeline(stage: Stage, child: ChildProcess): () => void {
+  #startOutput(stage: Stage, child: ChildProcess): () => void {
     const { spare, output } = stage;
     const lifelines = { pid: Number(child.pid), notifyFd: spare?.notifyFd, taps: output.taps };
     stage.releaseLifeline = holdLifeline(lifelines, this.#options.reaper);
+    output.start(); // it is lent our end of its pipes, which are ours to read from here on
     return stage.releaseLifeline;
   }
 

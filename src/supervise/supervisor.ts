@@ -28,6 +28,8 @@ export interface EndStatus {
   reason?: string;
 }
 
+const WRITE_AHEAD_MS = 5;
+
 /**
  * The loop that owns the state. There is at most one generation that is ready and not draining (`current`), and at most
  * one that is starting (`next`); the others drain. Everything happens on this thread, in reaction to one event at a
@@ -230,13 +232,20 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     try {
       const expected = this.holder.listeners.filter(listener => listener.generations.has(this.#lastReady));
       await this.#launcher.launch(running, expected, {
-        onSpawned: pid => this.#state.prepare({ number: running.number, pid }, this.holder.listeners),
+        onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
+        onReady: () => this.#onReady(running),
         onExit: exit => this.#onExit(running, exit),
       });
-      if (running.state === 'starting') this.#onReady(running);
     } catch (error) {
       if (running.state === 'starting') this.#onFailed(running, error);
     }
+  }
+
+  /** Writes down what is to be said when it is ready; it runs on our core until we sleep, so not at once. */
+  #writeAhead(running: Running, pid: number): void {
+    if (running.state !== 'starting') return;
+    this.#state.prepare({ number: running.number, pid }, this.holder.listeners);
+    this.#launcher.prepareAnnouncement(running);
   }
 
   #newRunning(number: number): Running {
@@ -244,6 +253,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #onReady(running: Running): void {
+    if (running.state !== 'starting') return;
     const old = this.#current;
     running.become('ready');
     this.#lastReady = running.number;
@@ -264,8 +274,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#healthy = setTimeout(() => {
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
-    this.#releaseStale();
     this.#launcher.prepareLater();
+    setImmediate(() => this.#releaseStale()); // nobody waits for that, as the program may for its listen(2)
   }
 
   #onFailed(running: Running, error: unknown): void {
@@ -393,14 +403,16 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Lets go of listeners that no living generation listens on, once a ready one shows which it wants. */
   #releaseStale(): void {
-    if (!this.#current || this.#next || this.#stopping) return;
+    if (!this.#current || this.#next || this.#stopping || this.#ended) return;
     const alive = new Set(this.generations.filter(running => !running.isGone).map(running => running.number));
-    for (const listener of [...this.holder.listeners]) {
-      if (listener.pinned || [...listener.generations].some(number => alive.has(number))) continue;
+    const isStale = ({ pinned, generations }: HeldListener) =>
+      !pinned && ![...generations].some(number => alive.has(number));
+    const stale = this.holder.listeners.filter(isStale);
+    for (const listener of stale) {
       this.holder.release(listener);
       this.#emit({ type: 'released', address: formatAddress(listener.address) });
     }
-    this.#save();
+    if (stale.length > 0) this.#save();
   }
 
   /** Writes down what the next supervisor must know if this one is killed. */
