@@ -454,7 +454,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #emit(facts: EventFacts): void {
-    this.emit('event', { at: Date.now(), ...facts } as SuperviseEvent);
+    const event = { at: Date.now(), ...facts } as SuperviseEvent;
+    // What is told has been done by then: a program that is told of as ready has its listen(2) answered.
+    queueMicrotask(() => this.emit('event', event));
   }
 }
 
