@@ -83,7 +83,7 @@ export class Interception {
   async #answer(notification: Notification): Promise<void> {
     const { id } = notification;
     try {
-      const errno = notification.call === 'bind' ? await this.#bind(notification) : this.#listen(notification);
+      const errno = await (notification.call === 'bind' ? this.#bind(notification) : this.#listen(notification));
       if (this.#closed) return;
       if (errno === undefined) respondContinue(this.#notifyFd, id);
       else respondResult(this.#notifyFd, id, errno);
@@ -165,8 +165,7 @@ export class Interception {
     return undefined;
   }
 
-  /** @returns as {@link Interception.#bind}, at once */
-  #listen(notification: Notification): number | undefined {
+  async #listen(notification: Notification): Promise<number | undefined> {
     const socket = duplicateSocket(notification);
     if (!socket) return undefined;
     try {

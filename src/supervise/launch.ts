@@ -33,8 +33,6 @@ export interface LauncherHost {
 /** What a launch tells of its main process. */
 export interface LaunchWatcher {
   onSpawned(pid: number): void;
-  /** Also when that has been told already. */
-  onReady(): void;
   onExit(exit: ExitStatus): void;
 }
 
@@ -97,7 +95,6 @@ export class Launcher {
       expected: new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
       signal: running.starting.signal,
-      onReady: () => watcher.onReady(),
     });
     const notify = new NotifySocket(
       this.#directory,

@@ -15,11 +15,6 @@ export interface ReadySigns {
   has(inode: number): boolean;
   /** Aborted when the generation is not starting any more, for good or ill. */
   signal: AbortSignal;
-  /**
-   * Called within whatever shows that it is ready, and so before a listen(2) that does is answered: the program runs on
-   * our core from its answer on, and the old one would go on accepting meanwhile.
-   */
-  onReady(): void;
 }
 
 /**
@@ -43,10 +38,7 @@ export class Readiness {
     this.#signs = signs;
     let reject: (error: RelistenError) => void = () => {};
     this.ready = new Promise((fulfil, refuse) => {
-      this.#resolve = () => {
-        if (!signs.signal.aborted) signs.onReady();
-        fulfil();
-      };
+      this.#resolve = fulfil;
       reject = refuse;
     });
     this.ready.catch(() => {}); // also when nobody has come to wait yet

@@ -233,9 +233,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       const expected = this.holder.listeners.filter(listener => listener.generations.has(this.#lastReady));
       await this.#launcher.launch(running, expected, {
         onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
-        onReady: () => this.#onReady(running),
         onExit: exit => this.#onExit(running, exit),
       });
+      if (running.state === 'starting') this.#onReady(running);
     } catch (error) {
       if (running.state === 'starting') this.#onFailed(running, error);
     }
@@ -253,7 +253,6 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #onReady(running: Running): void {
-    if (running.state !== 'starting') return;
     const old = this.#current;
     running.become('ready');
     this.#lastReady = running.number;
@@ -274,8 +273,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#healthy = setTimeout(() => {
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
+    this.#releaseStale();
     this.#launcher.prepareLater();
-    setImmediate(() => this.#releaseStale()); // nobody waits for that, as the program may for its listen(2)
   }
 
   #onFailed(running: Running, error: unknown): void {
@@ -454,9 +453,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #emit(facts: EventFacts): void {
-    const event = { at: Date.now(), ...facts } as SuperviseEvent;
-    // What is told has been done by then: a program that is told of as ready has its listen(2) answered.
-    queueMicrotask(() => this.emit('event', event));
+    this.emit('event', { at: Date.now(), ...facts } as SuperviseEvent);
   }
 }
 
