@@ -1,7 +1,7 @@
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
-import { allProcessIds, descendants, type ProcessIds, processIds } from '../kernel/process.ts';
+import { allProcessIds, descendants, type ProcessIds } from '../kernel/process.ts';
 import { environmentOf } from '../kernel/procfs.ts';
 import { familyOf, isWrapper, stopTargets } from './family.ts';
 import { type ExitStatus, type GenerationState, isAlive, mayBecome } from './generation.ts';
@@ -79,12 +79,7 @@ export class Running {
   /** Sends the stop signal to the server, past the wrappers that started it. */
   signalServer(signal: NodeJS.Signals): void {
     if (this.pid === undefined) return;
-    // This is on the way of every restart: a server that was not started by a wrapper is told without a look at its workers,
-    // and below a wrapper the tree is enough where its root is alive.
-    if (processIds(this.pid)?.zombie === false && !isWrapper(this.pid)) {
-      this.#send(this.pid, signal);
-      return;
-    }
+    // The tree is enough where its root is alive, and this is on the way of every restart.
     const tree = descendants(this.pid).filter(ids => !ids.zombie);
     const family = tree.length > 0 ? tree : this.family();
     for (const pid of stopTargets(this.pid, family, isWrapper)) this.#send(pid, signal);

@@ -28,6 +28,7 @@ export interface EndStatus {
   reason?: string;
 }
 
+/** By then a new process has a core of its own, and it is not ready yet. */
 const WRITE_AHEAD_MS = 5;
 
 /**
@@ -402,7 +403,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Lets go of listeners that no living generation listens on, once a ready one shows which it wants. */
   #releaseStale(): void {
-    if (!this.#current || this.#next || this.#stopping || this.#ended) return;
+    if (!this.#current || this.#next || this.#stopping) return;
     const alive = new Set(this.generations.filter(running => !running.isGone).map(running => running.number));
     const isStale = ({ pinned, generations }: HeldListener) =>
       !pinned && ![...generations].some(number => alive.has(number));
