@@ -72,6 +72,7 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'supervising':
       return { weight: 'aside', text: `this is ${event.name} (pid ${event.pid}); ${describeWay(event.way)}` };
     case 'spawned':
+    case 'standby':
       return undefined;
     case 'held':
       return { weight: 'aside', text: `holding ${event.address}` };

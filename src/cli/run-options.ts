@@ -16,6 +16,7 @@ export interface RunFlags {
   protocol?: SuperviseOptions['protocol'];
   intercept: boolean;
   hook: boolean;
+  standby?: number | false;
   readyHttp?: string;
   readyTcp?: true;
   readyLine?: RegExp;
@@ -99,6 +100,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
       hook: flags.hook && !restricted && (!user || mayRead(HOOK, user)) ? HOOK : undefined,
+      standbyMs: standbyOf(flags),
       cwd,
       envFile,
       user: flags.user,
@@ -110,6 +112,10 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
     json,
     quiet,
   };
+}
+
+function standbyOf({ standby }: RunFlags): number | undefined {
+  return standby === false ? undefined : (standby ?? DEFAULTS.standbyMs);
 }
 
 function currentDirectory(): string {

@@ -30,12 +30,15 @@ export function listTable(found: readonly Status[]): string[] {
 
 /** Everything about one supervisor. */
 export function statusLines(status: Status): string[] {
-  const { name, command, cwd, way, restarts, crashes, pid, uptimeMs } = status;
+  const { name, command, cwd, way, restarts, crashes, standby, pid, uptimeMs } = status;
   const facts: [string, string][] = [
     ['command', formatCommand(command)],
     ['in', cwd],
     ['how', way.text],
     ['restarts', `${restarts}, crashes ${crashes}`],
+    ...(standby === undefined
+      ? []
+      : [['standby', `pid ${standby} waits to be the next generation`] as [string, string]]),
     ['relisten', `pid ${pid}, up ${formatDuration(uptimeMs)}`],
   ];
   return [

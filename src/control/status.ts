@@ -25,6 +25,8 @@ export interface Status {
   /** Asked for, for whatever reason. */
   restarts: number;
   crashes: number;
+  /** Pid of the process that waits to be the next generation, where one does. */
+  standby?: number;
 }
 
 export interface GenerationStatus {
@@ -79,6 +81,7 @@ export function statusOf(supervisor: Supervisor, { version, startedAt, way }: St
     listeners: holder.listeners.map(listener => listenerStatus(listener, alive)),
     restarts: supervisor.restarts,
     crashes: supervisor.crashes,
+    standby: supervisor.standby,
   };
 }
 

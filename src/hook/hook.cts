@@ -6,9 +6,15 @@
 
 type Listening = typeof import('./listening.ts');
 
-const { RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT } = process.env;
+const { NODE_OPTIONS, RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT, RELISTEN_STANDBY } = process.env;
+
+/** As Node made it: programs change it for what they start (ts-node). */
+const started = { script: process.argv[1], options: [...process.execArgv, NODE_OPTIONS ?? ''] };
+let loading: Promise<Listening> | undefined;
 
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
+  const listening: Listening | undefined = RELISTEN_STANDBY === undefined ? undefined : require('./standby.cjs');
+  if (listening) loading = Promise.resolve(listening);
   subscribe();
   // Adopting by fd is for where relisten cannot do it in the kernel.
   if (process.env.LISTEN_FDS !== undefined && RELISTEN_INTERCEPT === '0') require('./adopt.cjs');
@@ -41,8 +47,6 @@ function subscribe(): void {
   });
 }
 
-let loading: Promise<Listening> | undefined;
-
 /** Those who waited for this generation come first: to load takes some milliseconds. */
 const AFTER_FIRST_CLIENTS_MS = 10;
 
@@ -52,6 +56,7 @@ function begin(act: (listening: Listening) => void): void {
   const afterMs = RELISTEN_INTERCEPT === '0' ? 0 : AFTER_FIRST_CLIENTS_MS;
   loading ??= new Promise(resolve => setTimeout(resolve, afterMs).unref()).then(() => import('./listening.ts'));
   const begun = loading.then(listening => {
+    listening.setStarted(started);
     act(listening);
     return listening.settled();
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { shieldFromClose } from '../drain/shield.ts';
 import { isRoundRobin, Primary, primaryClosed, tellPrimary } from './cluster.ts';
+import { consentToStandBy, type Started } from './consent.ts';
 import type { Lifetime } from './lifetime.ts';
 import { isServed } from './served.ts';
 import { onStopSignal } from './stop-signal.ts';
@@ -25,6 +26,9 @@ let loading: Promise<Lifetime> | undefined;
 let adding: Promise<unknown> | undefined;
 const primary = new Primary();
 const threads = new Set<number>();
+let started: Started = { script: undefined, options: [] };
+/** Everything has been loaded while nobody waited. */
+let loaded = false;
 let installed = false;
 let stopping = false;
 let accepting = true;
@@ -48,11 +52,21 @@ export function onListening(server: Server, handle: unknown): void {
   install(around);
 }
 
+/** How this process was started, before it changed anything of that. */
+export function setStarted(facts: Started): void {
+  started = facts;
+}
+
+/** There is nothing to load any more, so nothing to put off. */
+export function setLoaded(): void {
+  loaded = true;
+}
+
 function add(server: Server): void {
   servers.add(server);
   server.once('close', () => servers.delete(server));
   // It counts the requests of each connection from the first one on.
-  if (loading || Reflect.get(server, 'maxRequestsPerSocket') > 0)
+  if (loaded || loading || Reflect.get(server, 'maxRequestsPerSocket') > 0)
     adding = load().then(lifetime => lifetime.add(server));
   else adding ??= new Promise(resolve => setTimeout(resolve, LOAD_AFTER_MS).unref()).then(load);
 }
@@ -93,8 +107,10 @@ function isTakenAway(server: Server, handle: unknown): handle is { close(): void
 function install(facts: Surroundings): void {
   if (installed) return;
   installed = true;
-  if (isMainThread) onStopSignal(facts.stopSignal, () => stop(facts));
-  else obeyMainThread(() => stop(facts));
+  if (isMainThread) {
+    onStopSignal(facts.stopSignal, () => stop(facts));
+    consentToStandBy(facts, started);
+  } else obeyMainThread(() => stop(facts));
 }
 
 /** Where the signal went to the primary alone, this worker's own listeners must hear of it too. */

@@ -77,7 +77,7 @@ interface TraceeNumbers {
   };
   /** Length of the instruction that makes it. */
   instructionBytes: number;
-  calls: Record<'chdir' | 'close' | 'dup3' | 'execve' | 'mmap' | 'prctl' | 'seccomp', number>;
+  calls: Record<'chdir' | 'close' | 'dup3' | 'execve' | 'fcntl' | 'mmap' | 'prctl' | 'seccomp', number>;
 }
 
 const PIDFD = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_pidfd_getfd: 438 };
@@ -93,7 +93,7 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
       // rdi, rsi, rdx, r10, r8, r9; orig_rax, rax, rip
       registers: { arguments: [14, 13, 12, 7, 9, 8], call: 15, result: 10, pc: 16 },
       instructionBytes: 2,
-      calls: { chdir: 80, close: 3, dup3: 292, execve: 59, mmap: 9, prctl: 157, seccomp: 317 },
+      calls: { chdir: 80, close: 3, dup3: 292, execve: 59, fcntl: 72, mmap: 9, prctl: 157, seccomp: 317 },
     },
   },
   arm64: {
@@ -107,7 +107,7 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
       // x0 to x5; x0, pc
       registers: { arguments: [0, 1, 2, 3, 4, 5], call: undefined, result: 0, pc: 32 },
       instructionBytes: 4,
-      calls: { chdir: 49, close: 57, dup3: 24, execve: 221, mmap: 222, prctl: 167, seccomp: 277 },
+      calls: { chdir: 49, close: 57, dup3: 24, execve: 221, fcntl: 25, mmap: 222, prctl: 167, seccomp: 277 },
     },
   },
 };

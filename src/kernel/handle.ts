@@ -219,3 +219,12 @@ export function ownListenerFd(server: Server): number | undefined {
   const isOwn = /^[46]:/.test(String(field(server, '_connectionKey')));
   return isOwn && typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
+
+/**
+ * Runs what process.nextTick() and promises have put off, as Node does when a callback of libuv returns; before the
+ * program's first line nothing else would (`process._tickCallback`, since Node 0.9). For what waits in front of that line.
+ */
+export function finishTicks(): void {
+  const run = field(process, '_tickCallback');
+  if (typeof run === 'function') Reflect.apply(run, process, []);
+}

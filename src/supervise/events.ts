@@ -10,6 +10,7 @@ export type SuperviseEvent = {
   | { type: 'listening'; generation: number; address: string }
   | { type: 'supervising'; name: string; pid: number; way: Way }
   | { type: 'spawned'; generation: number; pid: number }
+  | { type: 'standby'; pid: number }
   | { type: 'held'; address: string }
   | { type: 'released'; address: string }
   | { type: 'waiting'; generation: number; address: string; reason: string; until?: number }

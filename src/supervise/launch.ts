@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import { collectGarbage } from '../kernel/heap.ts';
@@ -11,16 +11,22 @@ import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
 import { watchForListener } from './listen-watch.ts';
-import { NotifySocket } from './notify-socket.ts';
+import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
+import type { Role } from './spare.ts';
 import { Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
 
 /** After a restart, the next one's stage is set when the old generation has had the processor for a while. */
 const PREPARE_AFTER_MS = 500;
+/** Not at the same time: clients of both generations wait for as long as we have the processor. */
+const COLLECT_AFTER_MS = 1_000;
+/** The hook of a busy program says late that the same command would wait; most programs have none. */
+const CONSENT_LOOKS = 20;
+const CONSENT_LOOK_MS = 500;
 
 export interface LauncherHost {
   holder: Holder;
@@ -44,7 +50,7 @@ export class Launcher {
   readonly #spawner: Spawner;
   readonly #user: User | undefined;
   readonly #hook: string | undefined;
-  #prepare: NodeJS.Timeout | undefined;
+  readonly #preparations: NodeJS.Timeout[] = [];
   /** Whose announcement is written down. */
   readonly #announced = new WeakSet<Running>();
 
@@ -65,21 +71,59 @@ export class Launcher {
       uid: this.#user?.uid,
       gid: this.#user?.gid,
       intercept: options.intercept,
+      standby: options.standbyMs !== undefined && options.hook !== undefined,
+      poller: host.poller,
+      onStandby: pid => host.emit({ type: 'standby', pid }),
     });
   }
 
-  /** While nobody waits: sets the stage for the next command. */
-  prepareLater(): void {
-    clearTimeout(this.#prepare);
-    this.#prepare = setTimeout(() => {
-      this.#spawner.prepare(this.#passed.map(listener => listener.fd));
-      collectGarbage();
-    }, PREPARE_AFTER_MS);
-    this.#prepare.unref();
+  /**
+   * While nobody waits: sets the stage for the next command, and has it begin if it can wait.
+   *
+   * @param current what runs now
+   * @param next number of the generation that will be next
+   */
+  prepareLater(current: Running, next: number): void {
+    this.#cancelPreparations();
+    this.#later(PREPARE_AFTER_MS, () => this.#setStage());
+    this.#later(COLLECT_AFTER_MS, collectGarbage);
+    const { standbyMs } = this.#options;
+    if (standbyMs !== undefined) this.#later(standbyMs, () => this.#letStandBy(current, next));
+  }
+
+  #later(ms: number, work: () => void): void {
+    this.#preparations.push(setTimeout(work, ms).unref());
+  }
+
+  #setStage(): void {
+    this.#spawner.prepare(this.#passed.map(listener => listener.fd));
+  }
+
+  /** The process that waits to be the next generation, if any does. */
+  get standby(): number | undefined {
+    return this.#spawner.standby;
+  }
+
+  #letStandBy(current: Running, next: number, looks = 1): void {
+    if (current.pid === undefined) return;
+    if (!existsSync(this.#consentOf(current))) {
+      if (looks < CONSENT_LOOKS) this.#later(CONSENT_LOOK_MS, () => this.#letStandBy(current, next, looks + 1));
+      return;
+    }
+    this.#setStage();
+    try {
+      this.#spawner.standBy(this.#roleOf(next, notifyPath(this.#directory, next)), current.pid);
+    } catch {
+      // The env file cannot be read: the restart will say so, if it is still so.
+    }
+  }
+
+  #cancelPreparations(): void {
+    for (const timer of this.#preparations.splice(0)) clearTimeout(timer);
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#prepare);
+    this.#cancelPreparations();
     await this.#spawner.close();
   }
 
@@ -90,6 +134,7 @@ export class Launcher {
    * @throws RelistenError where it cannot be spawned, or is not ready in time
    */
   async launch(running: Running, expected: HeldListener[], watcher: LaunchWatcher): Promise<void> {
+    this.#cancelPreparations();
     const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
       expected: new Set(expected),
@@ -119,18 +164,9 @@ export class Launcher {
     readiness: Readiness,
     { onSpawned, onExit }: LaunchWatcher,
   ): Promise<void> {
-    const { command, cwd } = this.#options;
     const passed = this.#passed;
-    const env = childEnv(this.#options, {
-      generation: running.number,
-      directory: this.#directory,
-      notifySocket: notify.path,
-      listeners: passed,
-      user: this.#user,
-      hook: this.#hook,
-    });
     const spawned = await this.#spawner.spawn(
-      { command, cwd, env },
+      this.#roleOf(running.number, notify.path),
       passed.map(listener => listener.fd),
     );
     running.pid = spawned.pid;
@@ -146,8 +182,25 @@ export class Launcher {
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
     void running.gone.then(spawned.releaseLifeline);
-    void running.gone.then(() => rmSync(this.#announcementOf(running), { force: true }));
+    const written = [this.#announcementOf(running), this.#consentOf(running)];
+    void running.gone.then(() => {
+      for (const path of written) rmSync(path, { force: true });
+    });
     onSpawned(spawned.pid);
+  }
+
+  /** What a generation is to be, in the environment of now. @throws RelistenError where the env file cannot be read */
+  #roleOf(generation: number, notifySocket: string): Role {
+    const { command, cwd } = this.#options;
+    const env = childEnv(this.#options, {
+      generation,
+      directory: this.#directory,
+      notifySocket,
+      listeners: this.#passed,
+      user: this.#user,
+      hook: this.#hook,
+    });
+    return { command, cwd, env };
   }
 
   /** What the user named with -p, in that order. */
@@ -191,6 +244,11 @@ export class Launcher {
     const facts = { generation: running.number, pid: running.pid, session: running.pid };
     writeFileSync(this.#announcementOf(running), JSON.stringify(facts), { mode: 0o644 });
     this.#announced.add(running);
+  }
+
+  /** Written by its hook, where the same command would wait (hook/consent.ts). */
+  #consentOf({ number }: Running): string {
+    return join(this.#directory, `may-stand-by-${number}`);
   }
 
   #announcementOf({ number }: Running): string {

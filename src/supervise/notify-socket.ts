@@ -7,6 +7,11 @@ import { POLLIN, type Poller } from '../kernel/poll.ts';
 /** What a program may tell (sd_notify(3)); anything else is ignored. */
 export type Notice = { ready: true } | { status: string };
 
+/** Where a generation's is. */
+export function notifyPath(directory: string, generation: number): string {
+  return join(directory, `notify-${generation}.sock`);
+}
+
 /** The socket that NOTIFY_SOCKET names: one a generation, so that the sender is known. */
 export class NotifySocket {
   readonly path: string;
@@ -14,7 +19,7 @@ export class NotifySocket {
   readonly #poller: Poller;
 
   constructor(directory: string, generation: number, poller: Poller, onNotice: (notice: Notice) => void, uid?: number) {
-    this.path = join(directory, `notify-${generation}.sock`);
+    this.path = notifyPath(directory, generation);
     rmSync(this.path, { force: true });
     this.#fd = datagramSocket(this.path);
     chmodSync(this.path, 0o600);

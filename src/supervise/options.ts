@@ -43,6 +43,11 @@ export interface SuperviseOptions {
   evict: boolean;
   /** Path of the Node hook that the command gets in NODE_OPTIONS; undefined for none. */
   hook?: string;
+  /**
+   * So long after a restart the next generation's process is started, where it is a Node program that has the hook, and
+   * waits before its first line; undefined: not before the next restart.
+   */
+  standbyMs?: number;
   cwd: string;
   /** Descriptor that the command gets as its stdin, the caller's to close; default: our own stdin. */
   stdin?: number;
@@ -53,6 +58,7 @@ export interface SuperviseOptions {
 export const DEFAULTS = {
   protocol: 'systemd',
   intercept: true,
+  standbyMs: 3_000,
   readyTimeoutMs: 30_000,
   strategy: 'overlap',
   stopSignal: 'SIGTERM',

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { F_SETFD, FD_CLOEXEC } from '../kernel/constants.ts';
 import { codeOf, KernelError } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pipe } from '../kernel/pipe.ts';
@@ -11,6 +12,8 @@ import { findCommand } from './find-command.ts';
 export interface Body {
   /** Index is the child's descriptor, value is ours. */
   stdio: readonly number[];
+  /** What it gets as its next descriptor, and the command only where it is told to: see {@link Spare.passGate}. */
+  gate?: number;
   uid?: number;
   gid?: number;
 }
@@ -31,21 +34,36 @@ export class Spare {
   /** Of seccomp; the caller's to close once there is a command. */
   readonly notifyFd: number;
   readonly #tracee: Tracee;
+  /** Its own number for the gate. */
+  readonly #gate: number;
 
   /** @throws KernelError where it cannot be traced, or cannot have the filter: below another such supervisor (EBUSY) */
   constructor(body: Body) {
-    const { child, tracee } = hold(body);
+    const passed = body.gate === undefined ? body.stdio : [...body.stdio, body.gate];
+    const { child, tracee } = hold({ ...body, stdio: passed });
     this.child = child;
     this.#tracee = tracee;
+    this.#gate = body.stdio.length;
     try {
       // What it was kept waiting by makes way for its own stdin, which came last.
-      tracee.call('dup3', [body.stdio.length, 0, 0]);
-      tracee.call('close', [body.stdio.length]);
+      tracee.call('dup3', [passed.length, 0, 0]);
+      tracee.call('close', [passed.length]);
+      if (body.gate !== undefined) tracee.call('fcntl', [this.#gate, F_SETFD, FD_CLOEXEC]);
       this.notifyFd = installFilter(tracee);
     } catch (error) {
       child.kill('SIGKILL');
       throw error;
     }
+  }
+
+  /**
+   * Has the command get the gate as well.
+   *
+   * @returns the number that it has there
+   */
+  passGate(): number {
+    this.#tracee.call('fcntl', [this.#gate, F_SETFD, 0]);
+    return this.#gate;
   }
 
   /**

@@ -1,12 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
+import { close } from '../kernel/fd.ts';
+import type { Poller } from '../kernel/poll.ts';
+import { seqpacketPair } from '../kernel/scm-rights.ts';
 import { withListenPid } from './child-env.ts';
 import type { ExitStatus } from './generation.ts';
 import { holdLifeline } from './lifeline.ts';
 import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
 import { type Role, Spare } from './spare.ts';
+import { beginningOf, isRunBy, Standby } from './standby.ts';
 
 /** What every command of a supervisor is spawned with. */
 export interface SpawnerOptions {
@@ -15,6 +19,11 @@ export interface SpawnerOptions {
   uid?: number;
   gid?: number;
   intercept: boolean;
+  /** Whether the next command may begin in advance. */
+  standby: boolean;
+  poller: Poller;
+  /** The next command is up, and waits: its pid. */
+  onStandby(pid: number): void;
 }
 
 /** A command that runs. */
@@ -40,6 +49,9 @@ interface Stage {
   spare?: Spare;
   /** Why there is no spare, where there was to be one. */
   whyNot?: string;
+  /** Our end of what the spare would wait at; until there is a standby, which then owns it. */
+  gate?: number;
+  standby?: Standby;
   releaseLifeline?: () => void;
 }
 
@@ -47,6 +59,8 @@ interface Stage {
 export class Spawner {
   readonly #options: SpawnerOptions;
   #stage: Stage | undefined;
+  /** Stages that were set for something else than what came, until they are cleared. */
+  readonly #struck = new Set<Promise<void>>();
 
   constructor(options: SpawnerOptions) {
     this.#options = options;
@@ -59,16 +73,50 @@ export class Spawner {
    */
   prepare(listeners: readonly number[]): void {
     if (this.#stage) return;
-    this.#stage = this.#setStage(listeners);
-    if (this.#stage.spare) this.#startOutput(this.#stage, this.#stage.spare.child);
+    const { intercept, standby } = this.#options;
+    const stage = this.#setStage(listeners, intercept && standby ? seqpacketPair() : undefined);
+    this.#stage = stage;
+    if (!stage.spare) return;
+    this.#startOutput(stage, stage.spare.child);
+    // Whoever has killed it has not killed the next command.
+    stage.spare.child.once('exit', () => {
+      if (this.#stage === stage) this.#strike();
+    });
+  }
+
+  /**
+   * Has the next command begin already, and wait; done while nobody waits for us.
+   *
+   * @param pid of the generation that runs; only what begins as it did can be known to wait
+   */
+  standBy(role: Role, pid: number): void {
+    const stage = this.#stage;
+    const beginning = beginningOf(role);
+    if (!stage?.spare || stage.gate === undefined || !beginning || !isRunBy(pid, beginning.program)) return;
+    const { spare, gate } = stage;
+    const { poller, onStandby } = this.#options;
+    stage.gate = undefined;
+    try {
+      const env = withOwnPid(role.env, spare);
+      const wanted = { role: { ...role, env }, beginning, gate, poller };
+      stage.standby = new Standby(spare, wanted, () => onStandby(Number(spare.child.pid)));
+    } catch {
+      this.#strike(); // the restart will meet the same, and say so
+    }
+  }
+
+  /** The process that waits to be the next generation. */
+  get standby(): number | undefined {
+    return this.#stage?.standby?.waits ? this.#stage.spare?.child.pid : undefined;
   }
 
   /** @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed */
   async spawn(role: Role, listeners: readonly number[]): Promise<Spawned> {
-    const stage = await this.#stageWith(listeners);
-    const { output, spare, whyNot } = stage;
+    const stage = this.#stageFor(role, listeners);
+    const { output, spare, standby, whyNot } = stage;
     try {
-      const child = spare ? enter(spare, role) : await this.#spawnPlain(stage, role);
+      if (spare && !standby) spare.become({ ...role, env: withOwnPid(role.env, spare) });
+      const child = spare?.child ?? (await this.#spawnPlain(stage, role));
       const releaseLifeline = stage.releaseLifeline ?? this.#startOutput(stage, child);
       return {
         pid: Number(child.pid),
@@ -85,9 +133,16 @@ export class Spawner {
   }
 
   async close(): Promise<void> {
+    this.#strike();
+    await Promise.all(this.#struck);
+  }
+
+  #strike(): void {
     const stage = this.#stage;
     this.#stage = undefined;
-    if (stage) await strike(stage);
+    if (!stage) return;
+    const struck = strike(stage).finally(() => this.#struck.delete(struck));
+    this.#struck.add(struck);
   }
 
   #startOutput(stage: Stage, child: ChildProcess): () => void {
@@ -98,23 +153,33 @@ export class Spawner {
     return stage.releaseLifeline;
   }
 
-  async #stageWith(listeners: readonly number[]): Promise<Stage> {
-    if (this.#stage && String(this.#stage.listeners) !== String(listeners)) await this.close();
+  /** A standby of it goes on from here. */
+  #stageFor(role: Role, listeners: readonly number[]): Stage {
+    const { standby } = this.#stage ?? {};
+    if (this.#stage && !isSetFor(this.#stage, role, listeners)) this.#strike();
+    else if (standby && !standby.begin()) this.#strike();
     const stage = this.#stage ?? this.#setStage(listeners);
     this.#stage = undefined;
+    if (stage.gate !== undefined) close(stage.gate);
+    stage.gate = undefined;
     return stage;
   }
 
-  #setStage(listeners: readonly number[]): Stage {
+  /** @param gate both ends, for a command that may have to wait at it; ours to close */
+  #setStage(listeners: readonly number[], gate?: [ours: number, its: number]): Stage {
     const { intercept, tapped, uid, gid, reaper } = this.#options;
     const output = new Output(tapped);
+    const [ours, its] = gate ?? [];
     if (!intercept) return { output, listeners };
     try {
-      const spare = new Spare({ stdio: [...output.stdio, ...listeners], uid, gid });
+      const spare = new Spare({ stdio: [...output.stdio, ...listeners], gate: its, uid, gid });
       reaper.leave(spare.child);
-      return { output, listeners, spare };
+      return { output, listeners, spare, gate: ours };
     } catch (error) {
+      if (ours !== undefined) close(ours);
       return { output, listeners, whyNot: error instanceof Error ? error.message : String(error) };
+    } finally {
+      if (its !== undefined) close(its);
     }
   }
 
@@ -137,15 +202,21 @@ export class Spawner {
 }
 
 /** Clears a stage that nobody has entered. */
-async function strike({ output, spare, releaseLifeline }: Stage): Promise<void> {
+async function strike({ output, spare, gate, standby, releaseLifeline }: Stage): Promise<void> {
+  standby?.close();
+  if (gate !== undefined) close(gate);
   await Promise.all([output.close(), spare?.discard()]);
   releaseLifeline?.();
 }
 
-function enter(spare: Spare, { command, cwd, env }: Role): ChildProcess {
-  if (env.LISTEN_FDS !== undefined) env.LISTEN_PID = String(spare.child.pid);
-  spare.become({ command, cwd, env });
-  return spare.child;
+function isSetFor({ listeners, spare, standby }: Stage, role: Role, wanted: readonly number[]): boolean {
+  if (String(listeners) !== String(wanted)) return false;
+  return !spare || !standby || standby.fits({ ...role, env: withOwnPid(role.env, spare) });
+}
+
+/** sd_listen_fds(3): the pid is known, as the process is there already. */
+function withOwnPid(env: NodeJS.ProcessEnv, { child }: Spare): NodeJS.ProcessEnv {
+  return env.LISTEN_FDS === undefined ? env : { ...env, LISTEN_PID: String(child.pid) };
 }
 
 function exitOf(child: ChildProcess): Promise<ExitStatus> {

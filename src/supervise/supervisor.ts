@@ -103,6 +103,11 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return this.#current;
   }
 
+  /** The process that waits to be the next generation, if any does. */
+  get standby(): number | undefined {
+    return this.#launcher.standby;
+  }
+
   get stopping(): boolean {
     return this.#stopping;
   }
@@ -275,7 +280,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
     this.#releaseStale();
-    this.#launcher.prepareLater();
+    this.#launcher.prepareLater(running, this.#number + 1);
   }
 
   #onFailed(running: Running, error: unknown): void {
@@ -288,6 +293,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
       const exitCode = exitCodeOfFailure(error, exit);
       this.#answer(failure(running, reason, exitCode));
+      if (this.#current) this.#launcher.prepareLater(this.#current, this.#number + 1);
       if (!this.#current && !this.#next) this.#startAgain({ code: exitCode, reason });
     });
   }

@@ -21,7 +21,8 @@ afterEach(async () => {
 
 async function run(command: (port: number) => string[], cwd = APPS): Promise<{ supervised: Supervised; port: number }> {
   const port = await freePort();
-  const supervised = new Supervised(command(port), { env: { PORT: String(port) }, supervise: { cwd } });
+  const supervise = { cwd, standbyMs: 0 };
+  const supervised = new Supervised(command(port), { env: { PORT: String(port) }, supervise });
   cleanups.push(() => supervised.stop());
   await supervised.ready();
   // Tools listen on sockets of their own before (tsx).
@@ -39,25 +40,30 @@ const BY_SIGNAL = { code: null, signal: 'SIGTERM' };
 const BY_ITSELF = { code: 0, signal: null };
 
 describe('idle connections go on, and what is in flight finishes, with', () => {
-  test.each<[string, string[], object]>([
+  test.each<[string, string[], object, standsBy?: boolean]>([
     ['express', ['node', 'express.mjs'], BY_SIGNAL],
     ['fastify, which closes itself and exits', ['node', 'fastify.mjs'], BY_ITSELF],
     ['koa', ['node', 'koa.mjs'], BY_SIGNAL],
     ["hono's node server", ['node', 'hono.mjs'], BY_SIGNAL],
-    ['Nest with its shutdown hooks, through tsx', [bin('tsx'), 'nest.mts'], { code: 143, signal: null }],
+    ['Nest with its shutdown hooks, through tsx', [bin('tsx'), 'nest.mts'], { code: 143, signal: null }, false],
     ['close-with-grace', ['node', 'close-with-grace.mjs'], BY_ITSELF],
     ['ts-node', [bin('ts-node'), '--transpile-only', 'typed.cts'], BY_SIGNAL],
     ['ws beside them', ['node', 'ws.mjs'], BY_SIGNAL],
     ['socket.io beside them', ['node', 'socket-io.mjs'], BY_SIGNAL],
-  ])('%s', async (_, command, exit) => {
+  ])('%s', async (_, command, exit, standsBy = true) => {
     const { supervised, port } = await run(() => command);
     const [idle, busy] = [await connect(port), await connect(port)];
-    expect(await idle.request('/1')).toBe('1');
-    const slow = busy.request('/slow');
-    await supervised.restart();
-    expect(await slow).toBe('1');
-    expect(await supervised.exited(1)).toEqual(exit);
-    expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual(['2', '2']);
+    for (const generation of [1, 2]) {
+      expect(await idle.request('/1')).toBe(String(generation));
+      const slow = busy.request('/slow');
+      // A second time with a process that has waited for it, where the program can have one.
+      if (generation === 2 && standsBy) await supervised.stoodBy();
+      await supervised.restart();
+      expect(await slow).toBe(String(generation));
+      expect(await supervised.exited(generation)).toEqual(exit);
+      const next = String(generation + 1);
+      expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual([next, next]);
+    }
   });
 });
 

@@ -35,6 +35,12 @@ export function addSuperviseOptions(command: Command): Command {
     .option('--protocol <name>', 'how the program is told of -p: systemd or server-starter', oneOf(PROTOCOLS))
     .option('--no-intercept', 'leave bind(2) and listen(2) of the program alone')
     .option('--no-hook', 'do not load the hook into Node programs')
+    .option(
+      '--standby <time>',
+      'start a Node program’s next process so long after a restart (default: 3s)',
+      parseDuration,
+    )
+    .option('--no-standby', 'start no process before its restart')
     .option('--ready-http <path>', 'ready when this path or URL answers 200 to 399', parseProbe)
     .option('--ready-tcp', 'ready when a connection is accepted')
     .option('--ready-line <regex>', 'ready when a line of its output matches', given => parseRegExp('regex', given))

@@ -1,0 +1,73 @@
+/*
+ * The next generation's process, in advance (supervise/standby.ts): Node is up, and nothing of the program has been read
+ * yet. Loads what a server will need, says that it waits, and waits; blocked in read(2), so no other code of the process
+ * runs meanwhile. Goes on when the supervisor says so, and ends when that has let go of it or has ended itself.
+ */
+
+const fs = process.getBuiltinModule('fs');
+
+/** Who looks at the process table sees that this one does not serve yet. */
+const NAME = 'relisten-spare';
+
+/** In the order in which a server needs it; synchronously, which import() is not. */
+const PREPARATIONS = [
+  () => require('./listening.js'),
+  () => require('./lifetime.js'),
+  () => require('../drain/course.js'),
+  () => require('../kernel/libc.js').hasLibc(),
+  () => require('./rehearse.js').rehearse(),
+];
+
+module.exports = stand(Number(process.env.RELISTEN_STANDBY));
+
+/** @returns listening.ts, unless the restart has come before everything was loaded */
+function stand(gate: number): unknown {
+  // Neither what this process starts nor its threads stand by.
+  delete process.env.RELISTEN_STANDBY;
+  try {
+    return prepare(gate) ? wait(gate) : undefined;
+  } finally {
+    fs.closeSync(gate);
+  }
+}
+
+/** False where the restart came first. */
+function prepare(gate: number): boolean {
+  for (const preparation of PREPARATIONS) {
+    if (isToldToGoOn(gate)) return false;
+    preparation();
+  }
+  return true;
+}
+
+function wait(gate: number): unknown {
+  require('../kernel/fd.js').setNonblocking(gate, false);
+  const resumeName: () => void = require('../kernel/thread-name.js').nameMainThread(NAME);
+  const { uptime } = process;
+  const since = uptime();
+  try {
+    fs.writeSync(gate, 'w');
+  } catch {
+    // Told already.
+  }
+  while (!isToldToGoOn(gate));
+  const waited = uptime() - since;
+  process.uptime = () => uptime() - waited;
+  resumeName();
+  const listening = require('./listening.js');
+  listening.setLoaded();
+  return listening;
+}
+
+/** False while nothing is said. */
+function isToldToGoOn(gate: number): boolean {
+  try {
+    if (fs.readSync(gate, Buffer.alloc(1)) === 1) return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Nothing yet, or it was stopped and continued (signal(7), "Interruption of system calls").
+    if (code === 'EAGAIN' || code === 'EINTR') return false;
+  }
+  process.kill(process.pid, 'SIGKILL');
+  return false;
+}

@@ -1,0 +1,151 @@
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { close } from '../kernel/fd.ts';
+import { POLLIN, type Poller } from '../kernel/poll.ts';
+import { processIds } from '../kernel/process.ts';
+import { receiveFds, sendFds } from '../kernel/scm-rights.ts';
+import { findCommand } from './find-command.ts';
+import type { Role, Spare } from './spare.ts';
+
+/*
+ * A standby is the next generation's process, started in advance: Node is up, the hook is loaded and waits in front of the
+ * program's first line (hook/standby.cts), so that of the program nothing has been read yet. A restart waits for no
+ * process to boot then, and the boot does not compete with clients of the old generation.
+ */
+
+/** What the kernel makes of a command before the program's own first line. */
+export interface Beginning {
+  /** The program that is executed: the command's file, or what its first line names. */
+  program: string;
+  /** That, the file, the directory, and what Node reads at once, as they are now; to compare. */
+  text: string;
+}
+
+/** Variables that name a file which Node reads before the program's first line. */
+const READ_AT_ONCE = ['NODE_EXTRA_CA_CERTS', 'OPENSSL_CONF', 'SSL_CERT_FILE'];
+
+/** Undefined where something is not there, or not for us to read. */
+export function beginningOf({ command, cwd, env }: Role): Beginning | undefined {
+  try {
+    const found = (name: string) => resolve(cwd, findCommand(name, cwd, env.PATH)[0] ?? '');
+    const file = found(command[0] ?? '');
+    const interpreter = interpreterOf(file);
+    const program = interpreter === undefined ? file : found(interpreter);
+    const read = READ_AT_ONCE.map(name => env[name]).filter(path => path && existsSync(path)) as string[];
+    return { program, text: [file, program, cwd, ...read].map(identify).join(' ') };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a process runs what this file is now, and not one that has been replaced since. */
+export function isRunBy(pid: number, file: string): boolean {
+  try {
+    const [running, here] = [statSync(`/proc/${pid}/exe`), statSync(file)];
+    return running.dev === here.dev && running.ino === here.ino;
+  } catch {
+    return false; // gone, or not ours to look into
+  }
+}
+
+/** More than the kernel reads of a first line (BINPRM_BUF_SIZE). */
+const FIRST_LINE_BYTES = 256;
+
+/** `node` of `#!/usr/bin/env node`; undefined where there is no such line. */
+function interpreterOf(file: string): string | undefined {
+  const fd = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(FIRST_LINE_BYTES);
+    const text = bytes.toString('latin1', 0, readSync(fd, bytes));
+    return /^#!\s*(?:\S*\/env\s+(?:-S\s+)?)?([^\s=]+)/.exec(text)?.[1];
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function identify(path: string): string {
+  const stats = statSync(path);
+  const { dev, ino, size, mtimeMs } = stats;
+  // What is in the directory has not been read.
+  return stats.isDirectory() ? `${dev}:${ino}` : `${dev}:${ino}:${size}:${mtimeMs}`;
+}
+
+/** The next generation's process, which waits. Owns our end of its gate. */
+export class Standby {
+  readonly #pid: number;
+  readonly #role: Role;
+  readonly #beginning: string;
+  readonly #gate: number;
+  readonly #poller: Poller;
+  #waits = false;
+  #closed = false;
+
+  /**
+   * Has a spare become the command already.
+   *
+   * @param gate our end of what the spare has the other end of; ours from here on, also where this throws
+   * @param onWaiting Node is up, and waits
+   * @throws KernelError as {@link Spare.become} does
+   */
+  constructor(
+    spare: Spare,
+    { role, beginning, gate, poller }: { role: Role; beginning: Beginning; gate: number; poller: Poller },
+    onWaiting: () => void,
+  ) {
+    this.#pid = Number(spare.child.pid);
+    this.#role = role;
+    this.#beginning = beginning.text;
+    this.#gate = gate;
+    this.#poller = poller;
+    poller.add(gate, POLLIN, () => {
+      const received = receiveFds(gate, 1);
+      if (received === 'again') return;
+      poller.remove(gate); // it has ended, which others are told of, or has said all that it will
+      if (received === 'end') return;
+      this.#waits = true;
+      onWaiting();
+    });
+    try {
+      const env = { ...role.env, RELISTEN_STANDBY: String(spare.passGate()) };
+      spare.become({ ...role, env });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Node is up, and waits in front of the program's first line. */
+  get waits(): boolean {
+    return this.#waits;
+  }
+
+  /** Whether it is what would be started for this role now. */
+  fits(role: Role): boolean {
+    return textOf(role) === textOf(this.#role) && beginningOf(role)?.text === this.#beginning;
+  }
+
+  /** Lets it go on; false where it has ended, which others may not have been told yet. */
+  begin(): boolean {
+    try {
+      sendFds(this.#gate, Buffer.from([1]));
+      return processIds(this.#pid)?.zombie === false;
+    } catch {
+      return false;
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Lets go of it: if it still waits, it ends. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poller.remove(this.#gate);
+    close(this.#gate);
+  }
+}
+
+function textOf({ command, cwd, env }: Role): string {
+  const variables = Object.entries(env).filter(([, value]) => value !== undefined);
+  return JSON.stringify([command, cwd, variables.sort(([a], [b]) => (a < b ? -1 : 1))]);
+}
