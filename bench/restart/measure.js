@@ -18,7 +18,7 @@ import { ROWS } from './rows.js';
 /** Load before the first restart, and after each; and the least time from one restart to the next. */
 const WARM_UP_MS = 1_500;
 const REST_MS = 400;
-const EVERY_MS = 1_400;
+const EVERY_MS = 4_500;
 /** A restart that is not over by then is left alone. */
 const RESTART_DEADLINE_MS = 8_000;
 /** After a crash with nobody to start the server again. */

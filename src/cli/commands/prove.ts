@@ -36,7 +36,7 @@ export function addProve(program: Command): void {
     .option('--generation-header <name>', 'the response header that names the version', 'x-generation')
     .optionsGroup('Course:')
     .addOption(duration('--warm-up <duration>', 'load before the first restart', '3s'))
-    .addOption(duration('--pause <duration>', 'load between two restarts', '2s'))
+    .addOption(duration('--pause <duration>', 'load between two restarts', '4s'))
     .addOption(duration('--least <duration>', 'how long a --restart counts as going on, even if it exits sooner', '1s'))
     .addOption(duration('--deadline <duration>', 'stop by then, whatever is missing', '10m'))
     .option('--run-option <option>', 'an option for the relisten run of the command; may be repeated', collect)
