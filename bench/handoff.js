@@ -1,6 +1,7 @@
 /*
- * 20,000 idle keep-alive connections, from one process to the next: time until the old one is rid of the last, memory of
- * both, and whether every connection works afterwards. In a network namespace of its own.
+ * 20,000 idle keep-alive connections, from one generation to the next: time until the old one is rid of the last, memory of
+ * both, and whether every connection works afterwards. In a network namespace of its own. Where one process may not have so
+ * many descriptors, a generation is as many processes as it takes, and so are the clients.
  */
 import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,23 +13,25 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DIST, goal } from './goal.js';
 
-const WANTED = 20_000;
+const CONNECTIONS = 20_000;
 /** The receiver keeps a tenth of its descriptors, at most 1,000, for itself; Node and the bench need some. */
 const RESERVE = 1_200;
 const LIMIT = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]);
-/** As many as the hard limit of this machine lets one process have. */
-const CONNECTIONS = Math.min(WANTED, LIMIT - RESERVE);
+const PROCESSES = Math.ceil(CONNECTIONS / (LIMIT - RESERVE));
 const PORT = 3000;
+const AT_ONCE = 500;
 const SELF = fileURLToPath(import.meta.url);
 const [role, ...args] = process.argv.slice(2);
 
 if (role === undefined) outside();
 else if (role === 'inside') await inside();
+else if (role === 'clients') await beClients(Number(args[0]), Number(args[1]));
 else await serve(Number(role), args[0] ?? '');
 
 function outside() {
   const script = `ip link set lo up && exec "${process.execPath}" "${SELF}" inside`;
-  const { status } = spawnSync('unshare', ['-n', 'sh', '-c', script], { stdio: 'inherit' });
+  // A session of its own, by which the giver knows the receivers.
+  const { status } = spawnSync('unshare', ['-n', 'setsid', '-w', 'sh', '-c', script], { stdio: 'inherit' });
   process.exitCode = status ?? 1;
 }
 
@@ -44,68 +47,94 @@ async function serve(generation, directory) {
   rememberAddress(server);
   openTaker(directory, generation).add(server);
   process.on('message', async message => {
-    const started = performance.now();
     const giver = await openGiver(directory, message);
     /** @type {(...offer: unknown[]) => boolean | Promise<boolean>} */
     const handOff = (...offer) => giver.handOff(...offer);
     const { handedOff } = await drain(server, { shared: true, handOff });
     await giver.close();
-    process.send?.({ ms: performance.now() - started, handedOff });
+    process.send?.(handedOff);
   });
   process.send?.('listening');
 }
 
-/** @param {number} generation @param {string} directory @param {number} listener */
-async function start(generation, directory, listener) {
-  const child = fork(SELF, [String(generation), directory], {
-    stdio: ['ignore', 'inherit', 'inherit', listener, 'ipc'],
-  });
-  await once(child, 'message');
-  return child;
-}
-
-/** Peak of resident memory, in MiB. @param {import('node:child_process').ChildProcess} child */
-function peakOf(child) {
-  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024;
-}
-
-async function inside() {
-  const { bind, listen, socket } = await import(`${DIST}/kernel/socket.js`);
-  const directory = mkdtempSync(join(tmpdir(), 'handoff-'));
-  const fd = socket('IPv4');
-  bind(fd, { family: 'IPv4', host: '0.0.0.0', port: PORT });
-  listen(fd, 4096);
-  const old = await start(1, directory, fd);
+/** Connects, and asks on every connection whenever it is told to. @param {number} count @param {number} first */
+async function beClients(count, first) {
   /** @type {import('node:net').Socket[]} */
   const clients = [];
   let closed = 0;
-  for (let at = 0; at < CONNECTIONS; at += 500) {
-    const some = Array.from({ length: Math.min(500, CONNECTIONS - at) }, (_, index) =>
-      connect(PORT, `127.0.0.${1 + ((at + index) % 8)}`),
+  for (let at = 0; at < count; at += AT_ONCE) {
+    const some = Array.from({ length: Math.min(AT_ONCE, count - at) }, (_, index) =>
+      connect(PORT, `127.0.0.${1 + ((first + at + index) % 8)}`),
     );
     for (const client of some) client.on('close', () => closed++).on('error', () => undefined);
     await Promise.all(some.map(ask));
     clients.push(...some);
   }
+  process.on('message', async () => {
+    const before = closed;
+    let answered = 0;
+    for (let at = 0; at < count; at += AT_ONCE) {
+      const answers = await Promise.all(clients.slice(at, at + AT_ONCE).map(ask));
+      answered += answers.filter(answer => answer.endsWith('2')).length;
+    }
+    process.send?.({ closed: before, answered });
+  });
+  process.send?.('connected');
+}
+
+/** @param {string[]} words @param {import('node:child_process').StdioOptions} stdio */
+async function start(words, stdio) {
+  const child = fork(SELF, words, { stdio });
+  await once(child, 'message');
+  return child;
+}
+
+/** @param {number} generation @param {string} directory @param {number} listener */
+function startGeneration(generation, directory, listener) {
+  const words = [String(generation), directory];
+  return Promise.all(
+    Array.from({ length: PROCESSES }, () => start(words, ['ignore', 'inherit', 'inherit', listener, 'ipc'])),
+  );
+}
+
+/** Peak of resident memory, in MiB; all together. @param {import('node:child_process').ChildProcess[]} children */
+function peakOf(children) {
+  const peaks = children.map(({ pid }) => /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  return peaks.reduce((sum, peak) => sum + Number(peak) / 1024, 0);
+}
+
+async function inside() {
+  const { bind, listen, socket } = await import(`${DIST}/kernel/socket.js`);
+  const { processIds } = await import(`${DIST}/kernel/process.js`);
+  const directory = mkdtempSync(join(tmpdir(), 'handoff-'));
+  const fd = socket('IPv4');
+  bind(fd, { family: 'IPv4', host: '0.0.0.0', port: PORT });
+  listen(fd, 4096);
+  const old = await startGeneration(1, directory, fd);
+  const share = CONNECTIONS / PROCESSES;
+  const clients = await Promise.all(
+    Array.from({ length: PROCESSES }, (_, at) =>
+      start(['clients', String(share), String(at * share)], ['ignore', 'inherit', 'inherit', 'ipc']),
+    ),
+  );
   const before = peakOf(old);
-  const next = await start(2, directory, fd);
-  const told = once(old, 'message');
-  old.send({ generation: 2, pid: next.pid, session: next.pid });
-  const [{ ms, handedOff }] = await told;
+  const next = await startGeneration(2, directory, fd);
+  const told = old.map(child => once(child, 'message'));
+  const begun = performance.now();
+  for (const child of old) child.send({ generation: 2, pid: next[0]?.pid, session: processIds(process.pid).sid });
+  const handedOff = (await Promise.all(told)).reduce((sum, [count]) => sum + count, 0);
+  const ms = performance.now() - begun;
+  const what = PROCESSES === 1 ? 'the old process is' : `the ${PROCESSES} old processes are`;
   goal('idle connections handed off', handedOff, 'connections', { atLeast: CONNECTIONS });
-  const limit = (1000 * CONNECTIONS) / WANTED;
-  goal('from the order until the old process is rid of the last', ms, 'ms', { atMost: Math.round(limit) });
-  goal('closed meanwhile', closed, 'connections', { atMost: 0 });
-  let answered = 0;
-  for (let at = 0; at < CONNECTIONS; at += 500) {
-    const answers = await Promise.all(clients.slice(at, at + 500).map(ask));
-    answered += answers.filter(answer => answer.endsWith('2')).length;
-  }
-  goal('answered by the new process afterwards', answered, 'connections', { atLeast: CONNECTIONS });
-  goal('old process, peak memory over what the connections took before', peakOf(old) - before, 'MiB');
-  goal('new process, peak memory', peakOf(next), 'MiB');
-  old.kill();
-  next.kill();
+  goal(`from the order until ${what} rid of the last`, ms, 'ms', { atMost: 1000 });
+  for (const child of clients) child.send('ask');
+  const seen = (await Promise.all(clients.map(child => once(child, 'message')))).map(([counts]) => counts);
+  const sum = (/** @type {'closed' | 'answered'} */ name) => seen.reduce((so, counts) => so + counts[name], 0);
+  goal('closed meanwhile', sum('closed'), 'connections', { atMost: 0 });
+  goal('answered by the new generation afterwards', sum('answered'), 'connections', { atLeast: CONNECTIONS });
+  goal('old generation, peak memory over what the connections took before', peakOf(old) - before, 'MiB');
+  goal('new generation, peak memory', peakOf(next), 'MiB');
+  for (const child of [...old, ...next, ...clients]) child.kill();
   rmSync(directory, { recursive: true });
   process.exit();
 }

@@ -1,5 +1,7 @@
 /** What is deferred is worked off this many at a time: see {@link Agenda.defer}. */
 const AT_ONCE = 32;
+/** A round of more would keep everything else waiting for longer than a few milliseconds. */
+const MOST_A_ROUND = 1_000;
 /** All are looked at again at the earliest after this time, unless something happened. */
 const SHORTEST_PAUSE_MS = 50;
 
@@ -72,16 +74,20 @@ export class Agenda<T> {
     if (this.#state !== 'going' || this.#poked.size + this.#deferred.size === 0) return;
     this.#immediate ??= setImmediate(() => {
       this.#immediate = undefined;
-      let room = AT_ONCE;
-      for (const item of this.#deferred) {
-        if (room-- === 0) break;
-        this.#deferred.delete(item);
-        this.#poked.add(item);
-      }
-      const items = [...this.#poked];
-      this.#poked.clear();
-      this.#round(items);
+      for (const item of take(this.#deferred, AT_ONCE)) this.#poked.add(item);
+      this.#round(take(this.#poked, MOST_A_ROUND));
       this.#roundSoon();
     });
   }
+}
+
+/** Removes as many from the front of a set as there are, and no more than this. */
+export function take<T>(from: Set<T>, most: number): T[] {
+  const taken: T[] = [];
+  for (const item of from) {
+    if (taken.length >= most) break;
+    from.delete(item);
+    taken.push(item);
+  }
+  return taken;
 }

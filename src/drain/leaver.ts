@@ -3,6 +3,7 @@ import { hasBeenUsed } from '../kernel/tcp-handle.ts';
 import { isHandshaking, protocolOf } from './connections.ts';
 import { type Decision, decideHttp1, isEventStream, type Use, type UseFacts } from './http1.ts';
 import { isEventStream as isEventStreamOver2 } from './http2.ts';
+import type { Idle } from './idle.ts';
 import type { CutConnection, Protocol } from './report.ts';
 import { decideTcp } from './tcp.ts';
 import type { Connection } from './track.ts';
@@ -31,16 +32,13 @@ export function leaverOf(connection: Connection, isLate: boolean): Leaver {
   return { connection, protocol: protocolOf(connection), isLate, ...fresh, ...nothing };
 }
 
-/** The sockets that the HTTP server itself calls idle; asked for only where it matters, for it may be long. */
-export type Idle = () => ReadonlySet<unknown>;
-
 /** How an HTTP/1.1 or raw connection is used now. */
 export function useOf({ connection, protocol }: Leaver, idle: Idle): Use {
   const { socket } = connection;
   if (isHandshaking(connection)) return 'silent';
   if (!hasBeenUsed(socket) && socket.bytesWritten === 0 && isQuiet(socket)) return 'silent';
   if (protocol !== 'http1' || !isQuiet(socket)) return 'busy';
-  return idle().has(socket) ? 'idle' : 'busy';
+  return idle(socket) ? 'idle' : 'busy';
 }
 
 /**

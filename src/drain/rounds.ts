@@ -1,19 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server, Socket } from 'node:net';
-import {
-  currentResponse,
-  http2SessionOn,
-  idleHttp1Sockets,
-  openStreams,
-  rawSocketUnder,
-  speaksHttp1,
-} from '../kernel/handle.ts';
-import { Agenda } from './agenda.ts';
+import { currentResponse, http2SessionOn, openStreams, rawSocketUnder, speaksHttp1 } from '../kernel/handle.ts';
+import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
+import { IdleList } from './idle.ts';
 import { cut, destroy, leave, leaveBehind, sayGoodbye } from './leave.ts';
-import { decide, type Idle, type Leaver, leaverOf, lossOf, needsGoodbye } from './leaver.ts';
+import { decide, type Leaver, leaverOf, lossOf, needsGoodbye } from './leaver.ts';
 import type { DrainSettings } from './options.ts';
 import { type CutConnection, type DrainProgress, perProtocol } from './report.ts';
 import { type Connection, trackConnections } from './track.ts';
@@ -50,9 +44,10 @@ export class Rounds {
   readonly #endsAt: number;
   readonly #leavers = new Map<Socket, Leaver>();
   readonly #agenda = new Agenda<Leaver>(
-    () => this.#leavers.values(),
+    () => this.#undecided(),
     leavers => this.#round(leavers),
   );
+  readonly #idle = new IdleList();
   readonly #asked = new WeakSet<object>();
   readonly #seen = new WeakSet<ServerResponse>();
   readonly #undo: (() => void)[] = [];
@@ -105,7 +100,7 @@ export class Rounds {
     this.#state = 'cutting';
     this.#agenda.stop();
     const now = performance.now();
-    const idle = this.#glance();
+    const idle = this.#idle.look();
     for (const leaver of this.#leavers.values()) {
       // What is being passed on is not ours to say goodbye to: the client would hear it from its new owner's connection.
       if (leaver.stage === 'taken' || leaver.stage === 'offered') continue;
@@ -222,18 +217,9 @@ export class Rounds {
     if (leaver) this.#agenda.poke(leaver);
   }
 
-  #glance(): (server: Server) => Idle {
-    const seen = new Map<Server, ReadonlySet<Socket>>();
-    return server => () => {
-      const idle = seen.get(server) ?? idleHttp1Sockets(server);
-      seen.set(server, idle);
-      return idle;
-    };
-  }
-
   #round(leavers: readonly Leaver[]): void {
     const now = performance.now();
-    const idleOf = this.#glance();
+    const idleOf = this.#idle.look();
     let left = 0;
     let next = Math.min(now + LONGEST_PAUSE_MS, this.#sayGoodbyes(leavers, now));
     for (const leaver of leavers) {
@@ -255,6 +241,8 @@ export class Rounds {
       } else if (left++ < LEAVE_AT_ONCE) leave(leaver, this.#settings);
       else this.#agenda.defer(leaver);
     }
+    // Those that an answer made room for are in use again, or gone.
+    if (this.#offers === 0) for (const leaver of take(this.#toOffer, this.#mostOffers)) this.#agenda.poke(leaver);
     this.#agenda.wakeAt(next);
   }
 
@@ -290,14 +278,17 @@ export class Rounds {
       .then(() => this.#answered());
   }
 
+  /** An answer makes room for its like, and for one more. */
   #answered(): void {
     this.#offers--;
     this.#mostOffers++;
-    let room = this.#mostOffers - this.#offers;
-    for (const leaver of this.#toOffer) {
-      if (room-- === 0) break;
-      this.#agenda.poke(leaver);
-    }
+    for (const leaver of take(this.#toOffer, 2)) this.#agenda.poke(leaver);
+  }
+
+  /** Whoever waits to be offered is looked at when there is room, which an answer makes. */
+  *#undecided(): Iterable<Leaver> {
+    const answersCome = this.#offers > 0;
+    for (const leaver of this.#leavers.values()) if (!answersCome || !this.#toOffer.has(leaver)) yield leaver;
   }
 
   #taken(leaver: Leaver): void {

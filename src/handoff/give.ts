@@ -279,7 +279,7 @@ class ConnectionGiver implements Giver {
 }
 
 function roomOf({ room, unanswered }: Receiver): number {
-  return (room ?? 0) - unanswered.flat().length;
+  return unanswered.reduce((left, batch) => left - batch.length, room ?? 0);
 }
 
 function isReady(receiver: Receiver): boolean {
