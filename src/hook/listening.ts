@@ -21,6 +21,8 @@ const LOAD_AFTER_MS = 40;
 
 const around = readSurroundings(process.env);
 const servers = new Set<Server>();
+/** What undoes them. */
+const shields = new Map<Server, () => void>();
 let loading: Promise<Lifetime> | undefined;
 /** The last server's way into it. */
 let adding: Promise<unknown> | undefined;
@@ -113,10 +115,26 @@ function install(facts: Surroundings): void {
   } else obeyMainThread(() => stop(facts));
 }
 
-/** Where the signal went to the primary alone, this worker's own listeners must hear of it too. */
+/**
+ * Where the signal went to the primary alone, this worker's own listeners must hear of it too. The primary may call
+ * cluster.disconnect() next, which closes the servers here before the signal has come.
+ */
 function onPrimaryStopped({ stopSignal }: Surroundings): void {
   accepting = false;
-  if (!stopping) process.kill(process.pid, stopSignal);
+  if (stopping) return;
+  shield();
+  process.kill(process.pid, stopSignal);
+}
+
+/** From now on the program's own close() of a server is the drain's. */
+function shield(): void {
+  for (const server of servers) {
+    if (!shields.has(server))
+      shields.set(
+        server,
+        shieldFromClose(server, () => undefined),
+      );
+  }
 }
 
 async function stop(facts: Surroundings): Promise<void> {
@@ -131,13 +149,14 @@ async function drainServers(facts: Surroundings): Promise<void> {
   const shared = facts.intercepted || roundRobin;
   const onNotReady = () => (roundRobin && accepting ? primaryClosed() : undefined);
   // At once: the program's own listeners for the signal run when this returns.
-  const shields = [...servers].map(server => shieldFromClose(server, () => undefined));
+  shield();
   try {
     const lifetime = await load();
     // Nobody waits for a client that could close first while others wait for us to be gone.
     await lifetime.stop({ deadline, shared, onNotReady, ...(facts.stopFirst && { clientFirst: 0 }) });
   } finally {
-    for (const remove of shields) remove();
+    for (const remove of shields.values()) remove();
+    shields.clear();
   }
 }
 
