@@ -34,6 +34,8 @@ export interface InterceptionHost {
    * @param isNew it was not held before
    */
   onListen(listener: HeldListener | undefined, isNew: boolean): void;
+  /** A call is not answered at once: by its id it can be, should we be killed before. */
+  onWaiting(id: bigint): void;
   /** Something that the user should know, a sentence. */
   onNotice(text: string): void;
   /** No process of the generation is left. */
@@ -82,6 +84,7 @@ export class Interception {
 
   async #answer(notification: Notification): Promise<void> {
     const { id } = notification;
+    const waiting = setImmediate(() => this.#host.onWaiting(id));
     try {
       const errno = await (notification.call === 'bind' ? this.#bind(notification) : this.#listen(notification));
       if (this.#closed) return;
@@ -91,6 +94,8 @@ export class Interception {
       if (this.#closed || !isWaiting(this.#notifyFd, id)) return;
       this.#warnOnce(notification, error);
       respondContinue(this.#notifyFd, id);
+    } finally {
+      clearImmediate(waiting);
     }
   }
 

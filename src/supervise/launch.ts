@@ -178,10 +178,11 @@ export class Launcher {
       readiness.onPassed(listener);
     }
     if (spawned.whyNot !== undefined) this.#host.emit({ type: 'unintercepted', reason: spawned.whyNot });
-    if (spawned.notifyFd !== undefined) this.#intercept(running, spawned.notifyFd, readiness);
+    const { notifyFd, lifeline } = spawned;
+    if (notifyFd !== undefined) this.#intercept(running, notifyFd, readiness, id => lifeline.waits(id));
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
-    void running.gone.then(spawned.releaseLifeline);
+    void running.gone.then(() => lifeline.release());
     const written = [this.#announcementOf(running), this.#consentOf(running)];
     void running.gone.then(() => {
       for (const path of written) rmSync(path, { force: true });
@@ -208,7 +209,7 @@ export class Launcher {
     return this.#host.holder.listeners.filter(listener => listener.pinned);
   }
 
-  #intercept(running: Running, notifyFd: number, readiness: Readiness): void {
+  #intercept(running: Running, notifyFd: number, readiness: Readiness, onWaiting: (id: bigint) => void): void {
     const { holder, poller, binder, emit } = this.#host;
     running.interception = new Interception(notifyFd, running.number, {
       holder,
@@ -221,6 +222,7 @@ export class Launcher {
         readiness.onListen(listener);
       },
       onNotice: text => emit({ type: 'notice', text }),
+      onWaiting,
       onEmpty: () => {
         if (running.exit) running.finish();
       },

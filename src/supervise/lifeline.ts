@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { close } from '../kernel/fd.ts';
+import { close, setNonblocking } from '../kernel/fd.ts';
 import { pipe } from '../kernel/pipe.ts';
 import type { Reaper } from './reaper.ts';
 
@@ -14,9 +15,21 @@ export interface Lifelines {
   taps: readonly { read: number; target: 1 | 2 }[];
 }
 
-/** The lifeline's first descriptor of its own: the pipe that tells of relisten's end. */
+/** What goes on without relisten, held while that lives. */
+export interface Lifeline {
+  /**
+   * A call under the filter has been received, and is not answered at once: only by its id can it be answered when relisten
+   * was killed, for no other descriptor is told of it again (seccomp_unotify(2)).
+   */
+  waits(id: bigint): void;
+  /** Ends the lifeline, once nobody of the generation is left. */
+  release(): void;
+}
+
+/** The lifeline's first descriptor of its own: the pipe that tells of relisten's end, and of what waits then. */
 const END_FD = 3;
-const SCRIPT = 'read -r _ <&3; exec "$@"';
+const SCRIPT = 'read -r waiting <&3; exec "$@" $waiting';
+const NOTHING: Lifeline = { waits: () => {}, release: () => {} };
 
 /**
  * A shell that waits, beside a generation, for the end of relisten, and then becomes its guardian (guardian.ts). The end
@@ -24,11 +37,9 @@ const SCRIPT = 'read -r _ <&3; exec "$@"';
  *
  * Where there is no /bin/sh there is no lifeline, and a killed relisten takes the generation's output and its later
  * bind(2) with it.
- *
- * @returns ends the lifeline, once nobody of the generation is left
  */
-export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper): () => void {
-  if (notifyFd === undefined && taps.length === 0) return () => {};
+export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper): Lifeline {
+  if (notifyFd === undefined && taps.length === 0) return NOTHING;
   const end = pipe();
   const passed = [...(notifyFd === undefined ? [] : [notifyFd]), ...taps.map(tap => tap.read)];
   const firstTap = END_FD + 1 + (notifyFd === undefined ? 0 : 1);
@@ -48,8 +59,22 @@ export function holdLifeline({ pid, notifyFd, taps }: Lifelines, reaper: Reaper)
   child.on('error', () => {});
   child.unref();
   reaper.leave(child);
-  return () => {
-    child.kill('SIGKILL');
-    close(end.write);
+  setNonblocking(end.write, true); // we wait for no shell
+  let released = false;
+  return {
+    waits(id) {
+      if (released) return;
+      try {
+        // Without a newline, which would be the end.
+        writeSync(end.write, `${id} `);
+      } catch {
+        // There is no shell, or it was killed: then nobody will answer.
+      }
+    },
+    release() {
+      released = true;
+      child.kill('SIGKILL');
+      close(end.write);
+    },
   };
 }

@@ -6,7 +6,7 @@ import type { Poller } from '../kernel/poll.ts';
 import { seqpacketPair } from '../kernel/scm-rights.ts';
 import { withListenPid } from './child-env.ts';
 import type { ExitStatus } from './generation.ts';
-import { holdLifeline } from './lifeline.ts';
+import { holdLifeline, type Lifeline } from './lifeline.ts';
 import { Output, type Tapping } from './output.ts';
 import type { Reaper } from './reaper.ts';
 import { type Role, Spare } from './spare.ts';
@@ -37,8 +37,8 @@ export interface Spawned {
   output: Output;
   /** Resolves once, when the command's main process has ended and was reaped. */
   exit: Promise<ExitStatus>;
-  /** Ends what goes on for it when we are killed, see lifeline.ts; the caller's to call once nobody of it is left. */
-  releaseLifeline: () => void;
+  /** What goes on for it when we are killed; the caller's to release once nobody of it is left. */
+  lifeline: Lifeline;
 }
 
 /** What the next command starts with. */
@@ -52,7 +52,7 @@ interface Stage {
   /** Our end of what the spare would wait at; until there is a standby, which then owns it. */
   gate?: number;
   standby?: Standby;
-  releaseLifeline?: () => void;
+  lifeline?: Lifeline;
 }
 
 /** Spawns commands, each under a filter of its own. One stage is set in advance, so that a restart does not wait for it. */
@@ -117,14 +117,14 @@ export class Spawner {
     try {
       if (spare && !standby) spare.become({ ...role, env: withOwnPid(role.env, spare) });
       const child = spare?.child ?? (await this.#spawnPlain(stage, role));
-      const releaseLifeline = stage.releaseLifeline ?? this.#startOutput(stage, child);
+      const lifeline = stage.lifeline ?? this.#startOutput(stage, child);
       return {
         pid: Number(child.pid),
         notifyFd: spare?.notifyFd,
         whyNot,
         output,
         exit: exitOf(child),
-        releaseLifeline,
+        lifeline,
       };
     } catch (error) {
       await strike(stage);
@@ -145,12 +145,12 @@ export class Spawner {
     this.#struck.add(struck);
   }
 
-  #startOutput(stage: Stage, child: ChildProcess): () => void {
+  #startOutput(stage: Stage, child: ChildProcess): Lifeline {
     const { spare, output } = stage;
     const lifelines = { pid: Number(child.pid), notifyFd: spare?.notifyFd, taps: output.taps };
-    stage.releaseLifeline = holdLifeline(lifelines, this.#options.reaper);
+    stage.lifeline = holdLifeline(lifelines, this.#options.reaper);
     output.start(); // it is lent our end of its pipes, which are ours to read from here on
-    return stage.releaseLifeline;
+    return stage.lifeline;
   }
 
   /** A standby of it goes on from here. */
@@ -202,11 +202,11 @@ export class Spawner {
 }
 
 /** Clears a stage that nobody has entered. */
-async function strike({ output, spare, gate, standby, releaseLifeline }: Stage): Promise<void> {
+async function strike({ output, spare, gate, standby, lifeline }: Stage): Promise<void> {
   standby?.close();
   if (gate !== undefined) close(gate);
   await Promise.all([output.close(), spare?.discard()]);
-  releaseLifeline?.();
+  lifeline?.release();
 }
 
 function isSetFor({ listeners, spare, standby }: Stage, role: Role, wanted: readonly number[]): boolean {

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import { allProcessIds } from '../../src/kernel/process.ts';
+import { deadServer } from '../fixtures/leftover.ts';
 import { needs } from '../tools.ts';
 import { FreshClients, httpGet } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
@@ -178,6 +179,25 @@ test('without its guardian, too, it serves on, and a later bind fails at once in
   process.kill(server, 'SIGUSR1');
   await vi.waitFor(async () => expect(await ask(port)).toBe('late bind: Function not implemented\n'));
   process.kill(server, 'SIGKILL');
+  await run.end();
+});
+
+test('a bind that waits when relisten is killed is answered as if nobody had looked', async () => {
+  // TIME_WAIT, for a minute.
+  const { host, port } = deadServer();
+  const script = [
+    'import socket, sys',
+    'server = socket.socket()',
+    'try:',
+    `  server.bind((${JSON.stringify(host)}, ${port}))`,
+    'except OSError as error:',
+    '  sys.exit(f"bind: {error.strerror}")',
+  ].join('\n');
+  await using run = new Supervised(['python3', '-c', script]);
+  await run.event('waiting');
+  run.look();
+  run.kill('SIGKILL');
+  expect(await run.line(/^bind/)).toBe('bind: Address already in use');
   await run.end();
 });
 
