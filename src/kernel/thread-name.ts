@@ -10,7 +10,7 @@ const PATH = '/proc/self/comm';
  * @returns gives it back the name that it had
  */
 export function nameMainThread(name: string): () => void {
-  const before = readFileSync(PATH);
+  const before = readFileSync(PATH, 'utf8').replace(/\n$/, ''); // which only reading adds
   writeFileSync(PATH, name);
   return () => writeFileSync(PATH, before);
 }

@@ -26,7 +26,7 @@ import { needs } from '../tools.ts';
 
 const { test } = needs('linux');
 /** What Node calls its main thread: later versions do not leave it at the program's name. */
-const NAME = execFileSync('node', ['-p', 'fs.readFileSync("/proc/self/comm", "utf8").trim()'], {
+const NAME = execFileSync('node', ['-p', 'JSON.stringify(fs.readFileSync("/proc/self/comm", "utf8"))'], {
   encoding: 'utf8',
 }).trim();
 const HOOK = fileURLToPath(new URL('../../dist/hook/hook.cjs', import.meta.url));
@@ -85,7 +85,7 @@ function writeProgram(version: string): void {
     JSON.stringify(version),
     'process.argv[1]',
     'process.env.RELISTEN_STANDBY ?? "no gate"',
-    'require("node:fs").readFileSync("/proc/self/comm", "utf8").trim()',
+    'JSON.stringify(require("node:fs").readFileSync("/proc/self/comm", "utf8"))',
     'require("node:fs").readdirSync("/proc/self/fd").filter(fd => fd > 2 && /socket/.test(link(fd))).length',
     'process.uptime() < 10',
   ];
