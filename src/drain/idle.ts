@@ -10,8 +10,8 @@ export type Idle = (socket: Socket) => boolean;
  * those whose parser has no byte of a next request, and a parser gets none that the socket has not read.
  */
 export class IdleList {
-  /** Bytes read when it was on the list. */
-  readonly #bytesRead = new WeakMap<Socket, number>();
+  /** Bytes read when it was on the list. No WeakMap: each collection of young objects walks all of it. */
+  readonly #bytesRead = new Map<Socket, number>();
 
   /** For one round, in which nothing is read. */
   look(): (server: Server) => Idle {
@@ -23,6 +23,11 @@ export class IdleList {
       return idle;
     };
     return server => socket => this.#isAsBefore(socket) || (asked.get(server) ?? ask(server)).has(socket);
+  }
+
+  /** It is closed. */
+  forget(socket: Socket): void {
+    this.#bytesRead.delete(socket);
   }
 
   /** What is no net.Socket does not tell how much it has read. */

@@ -1,7 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server, Socket } from 'node:net';
-import { currentResponse, http2SessionOn, openStreams, rawSocketUnder, speaksHttp1 } from '../kernel/handle.ts';
+import {
+  currentResponse,
+  hasHttp1Parser,
+  http2SessionOn,
+  openStreams,
+  rawSocketUnder,
+  speaksHttp1,
+} from '../kernel/handle.ts';
 import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
@@ -56,7 +63,7 @@ export class Rounds {
   #holding = 0;
   #offers = 0;
   #mostOffers = FIRST_OFFERS;
-  /** Those that are to be offered when there is room. */
+  /** Those that may be offered when there is room. */
   readonly #toOffer = new Set<Leaver>();
   #lastWord: NodeJS.Timeout | undefined;
 
@@ -131,11 +138,11 @@ export class Rounds {
     if (!connection || this.#leavers.has(connection.raw)) return;
     const leaver = leaverOf(connection, isLate);
     this.#leavers.set(connection.raw, leaver);
-    connection.raw.once('close', () => this.#gone(leaver));
+    connection.raw.on('close', () => this.#gone(leaver));
     const response = currentResponse(connection.socket);
     if (response) this.#onResponse(response);
-    const session = http2SessionOn(connection.socket);
-    if (session && !isLate) this.#countStreams(session);
+    const session = leaver.protocol === 'http2' && !isLate ? http2SessionOn(connection.socket) : undefined;
+    if (session) this.#countStreams(session);
     this.#agenda.poke(leaver);
   }
 
@@ -189,6 +196,7 @@ export class Rounds {
     this.#leavers.delete(leaver.connection.raw);
     this.#toOffer.delete(leaver);
     this.#agenda.forget(leaver);
+    this.#idle.forget(leaver.connection.socket);
     if (leaver.stage === 'taken') this.tally.handedOff++;
     else if (leaver.stage !== 'cut') {
       this.tally.closed[leaver.protocol]++;
@@ -224,12 +232,19 @@ export class Rounds {
     let next = Math.min(now + LONGEST_PAUSE_MS, this.#sayGoodbyes(leavers, now));
     for (const leaver of leavers) {
       if (leaver.stage !== 'open' || leaver.connection.raw.destroyed) continue;
-      const facts = { now, offerable: this.#isOfferable(leaver), othersHold: this.#holding > (leaver.holds ? 1 : 0) };
+      const offerable = this.#isOfferable(leaver);
+      // Whether it is idle matters when its turn comes: to ask for each of thousands at every look takes long.
+      if (offerable && this.#offers >= this.#mostOffers && hasHttp1Parser(leaver.connection.socket)) {
+        this.#hold(leaver, true);
+        this.#toOffer.add(leaver);
+        continue;
+      }
+      const facts = { now, offerable, othersHold: this.#holding > (leaver.holds ? 1 : 0) };
       const decision = decide(leaver, idleOf(leaver.connection.server), facts, this.#settings);
       this.#toOffer.delete(leaver);
       if (decision.act === 'offer') {
         this.#hold(leaver, true);
-        if (this.#offers < this.#mostOffers) this.#offer(leaver);
+        if (this.#offers < this.#mostOffers) void this.#offer(leaver);
         else this.#toOffer.add(leaver);
         continue;
       }
@@ -241,8 +256,8 @@ export class Rounds {
       } else if (left++ < LEAVE_AT_ONCE) leave(leaver, this.#settings);
       else this.#agenda.defer(leaver);
     }
-    // Those that an answer made room for are in use again, or gone.
-    if (this.#offers === 0) for (const leaver of take(this.#toOffer, this.#mostOffers)) this.#agenda.poke(leaver);
+    // There is room where those that it was made for are in use, or gone.
+    for (const leaver of take(this.#toOffer, this.#mostOffers - this.#offers)) this.#agenda.poke(leaver);
     this.#agenda.wakeAt(next);
   }
 
@@ -264,18 +279,20 @@ export class Rounds {
     return next;
   }
 
-  #offer(leaver: Leaver): void {
+  async #offer(leaver: Leaver): Promise<void> {
     const { server, socket } = leaver.connection;
     const protocol = leaver.protocol === 'http1' ? 'http1' : 'tcp';
     leaver.stage = 'offered';
     this.#offers++;
-    const answer = async () => this.#settings.handOff?.(socket, { server, protocol });
-    answer()
-      .then(
-        taken => (taken ? this.#taken(leaver) : this.#refused(leaver)),
-        () => this.#refused(leaver),
-      )
-      .then(() => this.#answered());
+    let taken: boolean | undefined;
+    try {
+      taken = await this.#settings.handOff?.(socket, { server, protocol });
+    } catch {
+      // As if nobody had taken it.
+    }
+    if (taken) this.#taken(leaver);
+    else this.#refused(leaver);
+    this.#answered();
   }
 
   /** An answer makes room for its like, and for one more. */

@@ -40,7 +40,7 @@ export function addConnection(server: Server, raw: Socket): Connection {
   if (known) return known;
   const connection: Connection = { server, raw, socket: raw, since: performance.now() };
   connections.set(raw, connection);
-  raw.once('close', () => connections.delete(raw));
+  raw.on('close', () => connections.delete(raw));
   return connection;
 }
 
@@ -50,7 +50,9 @@ export function isTlsServer(server: Server): boolean {
 }
 
 function mapOf(server: Server): Map<Socket, Connection> {
-  const connections = tracked.get(server) ?? new Map<Socket, Connection>();
+  const known = tracked.get(server);
+  if (known) return known;
+  const connections = new Map<Socket, Connection>();
   tracked.set(server, connections);
   return connections;
 }

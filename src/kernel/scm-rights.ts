@@ -78,8 +78,8 @@ export interface Received {
  * ERR_MESSAGE_TRUNCATED where the payload was longer: the descriptors that came are closed
  */
 export function receiveFds(fd: number, maxBytes: number): Received | 'again' | 'end' {
-  const payload = Buffer.allocUnsafeSlow(maxBytes);
-  const message = describeMessage(payload, CONTROL_BYTES);
+  if (incoming.length < maxBytes) incoming = Buffer.allocUnsafeSlow(maxBytes);
+  const message = describeMessage(incoming.subarray(0, maxBytes), CONTROL_BYTES);
   const flags = C.MSG_CMSG_CLOEXEC | C.MSG_DONTWAIT;
   const length = unlessAgain(() => call('recvmsg', [fd, message, flags], `${fd}`));
   if (length === undefined) return 'again';
@@ -89,7 +89,7 @@ export function receiveFds(fd: number, maxBytes: number): Received | 'again' | '
     for (const received of fds) close(received);
     throw truncation(truncated, fds.length, maxBytes);
   }
-  return length === 0 ? 'end' : { payload: payload.subarray(0, length), fds };
+  return length === 0 ? 'end' : { payload: Buffer.from(incoming.subarray(0, length)), fds };
 }
 
 function truncation(flags: number, fds: number, maxBytes: number): RelistenError {
@@ -129,6 +129,8 @@ function unlessAgain(act: () => number): number | undefined {
 const header = Buffer.alloc(MSGHDR_BYTES);
 const iovec = Buffer.alloc(IOVEC_BYTES);
 const control = Buffer.alloc(CONTROL_BYTES);
+/** As long as the longest message that anybody was ready for: what came is copied out of it. */
+let incoming = Buffer.alloc(0);
 
 /** The struct msghdr of one payload, and of as much of the control buffer as is given. */
 function describeMessage(payload: Buffer, controlLength: number): Buffer {

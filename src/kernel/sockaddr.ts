@@ -85,7 +85,7 @@ export function encodeIPv4(host: string): Buffer {
 }
 
 export function decodeIPv4(bytes: Buffer): string {
-  return bytes.subarray(0, 4).join('.');
+  return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
 }
 
 /** Sixteen bytes in network order, of any text form of RFC 4291 section 2.2. */
