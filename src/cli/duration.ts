@@ -2,17 +2,22 @@ import { invalidArgument } from '../errors.ts';
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
+/** Commander's parser of an option's argument; an error names the option. */
+export function durationOf(option: string): (given: string) => number {
+  return given => parseDuration(given, option);
+}
+
 /**
- * Milliseconds of `500ms`, `1.5s`, `30` (seconds), `2m` or `1h`; as commander's parser of an option's argument.
+ * Milliseconds of `500ms`, `1.5s`, `30` (seconds), `2m` or `1h`.
  *
  * @throws RelistenError `ERR_INVALID_ARG_VALUE`
  */
-export function parseDuration(given: string): number {
+export function parseDuration(given: string, what = 'duration'): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(given);
   const ms = match ? Number(match[1]) * (UNITS[match[2] ?? 's'] ?? 1000) : Number.NaN;
   // setTimeout(3) of Node takes 32 bits; a longer wait would end at once.
   if (ms <= 2 ** 31 - 1) return Math.round(ms);
-  throw invalidArgument('duration', given, 'a number with ms, s, m or h, such as 500ms or 30s, up to 24 days');
+  throw invalidArgument(what, given, 'a number with ms, s, m or h, such as 500ms or 30s, up to 24 days');
 }
 
 /** Milliseconds as people say them: `85 ms`, `1.2 s`, `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */

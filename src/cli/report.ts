@@ -35,6 +35,16 @@ export function talk(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Says this line if it takes a while: whoever waits wants to know for what. */
+export async function waitFor<T>(work: Promise<T>, line: string): Promise<T> {
+  const timer = setTimeout(talk, 1_000, line);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function endQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   process.exit(process.exitCode ?? 0);

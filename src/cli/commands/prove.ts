@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { LOADS } from '../../prove/loads.ts';
-import { parseDuration } from '../duration.ts';
+import { durationOf, parseDuration } from '../duration.ts';
 import { examples } from '../examples.ts';
 import { atLeast, factor, type ProveFlags, parseClass } from '../prove-options.ts';
 
@@ -59,7 +59,8 @@ export function addProve(program: Command): void {
 }
 
 function duration(flags: string, description: string, standard: string): Option {
-  return new Option(flags, description).argParser(parseDuration).default(parseDuration(standard), standard);
+  const [name = ''] = flags.split(' ');
+  return new Option(flags, description).argParser(durationOf(name)).default(parseDuration(standard), standard);
 }
 
 function collect(given: string, before: string[] = []): string[] {

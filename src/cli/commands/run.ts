@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { invalidArgument } from '../../errors.ts';
 import { checkName } from '../../supervise/name.ts';
 import { type PortOption, parsePort, parseRegExp, parseSignal } from '../../supervise/options.ts';
-import { parseDuration } from '../duration.ts';
+import { durationOf } from '../duration.ts';
 import { examples } from '../examples.ts';
 import type { RunFlags } from '../run-options.ts';
 
@@ -12,9 +12,10 @@ export function addRun(program: Command): void {
     .command('run')
     .description('run a server, hold its listeners, and restart it without losing a client')
     .usage('[options] -- <command> [arguments…]')
-    .argument('<command...>', 'the server, as it is started without relisten')
+    .argument('[command...]', 'the server, as it is started without relisten')
     .passThroughOptions();
   addSuperviseOptions(run).action(async (command: string[], flags: RunFlags) => {
+    checkCommand(command, flags, 'relisten run -- node server.js');
     const { toRunOptions } = await import('../run-options.ts');
     const { runServer } = await import('../run-server.ts');
     await runServer(toRunOptions(command, flags));
@@ -25,6 +26,20 @@ export function addRun(program: Command): void {
     ['relisten run -n web -p 80 --user www -- ./server', 'privileged port, unprivileged server'],
     ['relisten run --ready-http /health -- python3 app.py', 'ready when it says so'],
   ]);
+}
+
+/**
+ * Says what commander does not know: `--watch` takes all words up to `--`, and options behind an argument are not ours.
+ *
+ * @param example how it is done
+ * @throws RelistenError `ERR_INVALID_ARG_VALUE`
+ */
+export function checkCommand(command: readonly string[], { watch }: RunFlags, example: string): void {
+  const [first] = command;
+  if (first !== undefined && !first.startsWith('-')) return;
+  const taken = Array.isArray(watch) ? `, after the globs of --watch (${watch.join(' ')})` : '';
+  const accepted = first === undefined ? `the server's own command behind --${taken}` : 'options in front of all else';
+  throw invalidArgument('command', first ?? '', `${accepted}: ${example}`);
 }
 
 /** What `run` and `take` are told of the program. */
@@ -38,21 +53,21 @@ export function addSuperviseOptions(command: Command): Command {
     .option(
       '--standby <time>',
       'start a Node program’s next process so long after a restart (default: 3s)',
-      parseDuration,
+      durationOf('--standby'),
     )
     .option('--no-standby', 'start no process before its restart')
     .option('--ready-http <path>', 'ready when this path or URL answers 200 to 399', parseProbe)
     .option('--ready-tcp', 'ready when a connection is accepted')
     .option('--ready-line <regex>', 'ready when a line of its output matches', given => parseRegExp('regex', given))
     .option('--ready-notify', 'ready when it sends READY=1 (sd_notify), and not before')
-    .option('--ready-timeout <time>', 'how long a start may take (default: 30s)', parseDuration)
+    .option('--ready-timeout <time>', 'how long a start may take (default: 30s)', durationOf('--ready-timeout'))
     .option(
       '--strategy <name>',
       'overlap (default), or stop-first for servers that cannot run twice',
       oneOf(STRATEGIES),
     )
     .option('--stop-signal <signal>', 'what ends it (default: SIGTERM)', parseSignal)
-    .option('--drain <time>', 'how long the old one may take to finish (default: 30s)', parseDuration)
+    .option('--drain <time>', 'how long the old one may take to finish (default: 30s)', durationOf('--drain'))
     .option('--max-draining <n>', 'how many old ones may drain at once (default: 5)', wholeNumber('--max-draining'))
     .option('--give-up <n>', 'end after so many failures in a row (default: never)', wholeNumber('--give-up'))
     .option('--watch [globs...]', 'restart when files change: all of the directory, or these')

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { chooseSupervisor } from '../../control/client.ts';
 import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
 import { examples } from '../examples.ts';
-import { print } from '../report.ts';
+import { print, waitFor } from '../report.ts';
 
 /** `relisten stop`. */
 export function addStop(program: Command): void {
@@ -14,7 +14,8 @@ export function addStop(program: Command): void {
     .option('--json', 'print how it ended as JSON')
     .action(async (name: string | undefined, { json, now }: { json?: true; now?: true }) => {
       const client = chooseSupervisor(runtimeDirectory(), name);
-      const end = await client.stop(now === true);
+      const waits = `${client.name}: waits until what it started has ended; relisten status ${client.name} shows it`;
+      const end = await waitFor(client.stop(now === true), waits);
       print(json ? JSON.stringify(end, null, 2) : `${client.name}: stopped (its exit code is ${end.code})`);
     });
   examples(stop, [

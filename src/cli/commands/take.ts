@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseAddress } from '../../address.ts';
 import { examples } from '../examples.ts';
 import type { RunFlags } from '../run-options.ts';
-import { addSuperviseOptions } from './run.ts';
+import { addSuperviseOptions, checkCommand } from './run.ts';
 
 /** `relisten take`. */
 export function addTake(program: Command): void {
@@ -11,14 +11,15 @@ export function addTake(program: Command): void {
     .description('put a command in the place of a live server, which needs to know nothing of it')
     .usage('[options] <address> -- <command> [arguments…]')
     .argument('<address>', 'where the server listens: a port, host:port, [v6]:port or a unix path', parseAddress)
-    .argument('<command...>', 'what takes its place')
+    .argument('[command...]', 'what takes its place')
     .passThroughOptions();
   addSuperviseOptions(take).action(
     async (address: ReturnType<typeof parseAddress>, command: string[], flags: RunFlags) => {
-      const { toRunOptions } = await import('../run-options.ts');
-      const { takeServer } = await import('../run-server.ts');
       // commander drops the -- only where nothing but options stands before it.
       const given = command[0] === '--' ? command.slice(1) : command;
+      checkCommand(given, flags, 'relisten take 3000 -- node server.js');
+      const { toRunOptions } = await import('../run-options.ts');
+      const { takeServer } = await import('../run-server.ts');
       await takeServer(address, toRunOptions(given, flags));
     },
   );

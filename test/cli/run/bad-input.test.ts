@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RELISTEN } from '../../fixtures/relisten.ts';
+import { RELISTEN, relisten } from '../../fixtures/relisten.ts';
 import { freePort, NOBODY, Supervised } from '../../system/harness.ts';
 import { needs } from '../../tools.ts';
 
@@ -53,7 +53,8 @@ const CASES: Case[] = [
   { what: 'an address twice', args: () => ['-p', '4000', '-p', 'web=4000'], code: 2, says: /each address once/ },
   { what: 'a regex that does not compile', args: () => ['--ready-line', '/(/'], code: 2, says: /Invalid regex/ },
   { what: 'an unknown user', args: () => ['--user', 'no-such-user'], code: 2, says: /Invalid user: "no-such-user"/ },
-  { what: 'a duration that is none', args: () => ['--drain', 'soon'], code: 2, says: /Invalid duration/ },
+  { what: 'a duration that is none', args: () => ['--drain', 'soon'], code: 2, says: /Invalid --drain: "soon"/ },
+  { what: 'a standby of no time', args: () => ['--standby'], command: ['x'], code: 2, says: /Invalid --standby: "--"/ },
   { what: 'a strategy that is none', args: () => ['--strategy', 'none'], code: 2, says: /overlap or stop-first/ },
   { what: 'a signal that is none', args: () => ['--stop-signal', 'NONE'], code: 2, says: /Invalid signal/ },
   { what: 'a name that is none', args: () => ['--name', '../x'], code: 2, says: /Invalid name/ },
@@ -78,6 +79,17 @@ for (const { who, uid } of USERS) {
 }
 
 describe('relisten run', () => {
+  it.each([
+    [['run'], /Invalid command: "", expected the server's own command behind --: relisten run -- node server.js\n$/],
+    [['run', '--watch', 'node', 'o.js'], /behind --, after the globs of --watch \(node o\.js\): /],
+    [['take', '3000', '-n', 'web', '--', 'node'], /Invalid command: "-n", expected options in front of all else/],
+    [['take', '3000'], /Invalid command: "", expected/],
+  ])('answers 2 to %j', async (args, says) => {
+    const { code, stderr } = await relisten(args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(says);
+  });
+
   it('answers 2 to an env file that is missing; Node 20 and 22 look for it themselves, and answer 9', async () => {
     await using run = new Supervised(['true'], { args: ['--env-file', '/no/.env'] });
     expect(await run.end()).toMatchObject({ code: expect.toBeOneOf([2, 9]), left: [] });
