@@ -1,4 +1,3 @@
-import cluster from 'node:cluster';
 import type { Server } from 'node:net';
 import { setImmediate as nextIteration, setTimeout as pause } from 'node:timers/promises';
 import { closeListener, ownListenerFd } from '../kernel/handle.ts';
@@ -41,8 +40,13 @@ export async function stopAccepting(server: Server, shared: boolean): Promise<vo
  */
 function exclusiveFd(server: Server): number | undefined {
   const isSupervised = process.env.RELISTEN_GENERATION !== undefined;
-  if (process.platform !== 'linux' || isSupervised || cluster.isWorker || !hasLibc()) return undefined;
+  if (process.platform !== 'linux' || isSupervised || isClusterWorker() || !hasLibc()) return undefined;
   return ownListenerFd(server);
+}
+
+/** Not imported: whoever imports it decides how it schedules (NODE_CLUSTER_SCHED_POLICY), and that is the program's to do. */
+function isClusterWorker(): boolean {
+  return Reflect.get(process.getBuiltinModule('cluster'), 'isWorker') === true;
 }
 
 /** @returns whether the listener is deaf now */

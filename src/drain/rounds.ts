@@ -5,10 +5,12 @@ import {
   currentResponse,
   hasHttp1Parser,
   http2SessionOn,
+  idleHttp1Sockets,
   openStreams,
   rawSocketUnder,
   speaksHttp1,
 } from '../kernel/handle.ts';
+import { suspendTimeout } from '../kernel/tcp-handle.ts';
 import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
@@ -79,6 +81,8 @@ export class Rounds {
 
   /** From now on responses say that they are the last, and no connection goes unseen. */
   watch(): void {
+    // Before all else, which may take a while: Node would close those whose time is up meanwhile, whatever has arrived.
+    for (const server of this.#servers) for (const socket of idleHttp1Sockets(server)) suspendTimeout(socket);
     for (const server of this.#servers) {
       const connections = trackConnections(server);
       this.#listen(server, 'connection', (raw: Socket) => this.#add(connections.get(raw), true));
@@ -244,6 +248,7 @@ export class Rounds {
       this.#toOffer.delete(leaver);
       if (decision.act === 'offer') {
         this.#hold(leaver, true);
+        if (leaver.protocol === 'http1') suspendTimeout(leaver.connection.socket);
         if (this.#offers < this.#mostOffers) void this.#offer(leaver);
         else this.#toOffer.add(leaver);
         continue;
@@ -252,7 +257,7 @@ export class Rounds {
       if (decision.act === 'wait') {
         next = Math.min(next, decision.until);
         // Node's own keep-alive timer would destroy it, whatever may have arrived by then.
-        if (leaver.protocol === 'http1' && leaver.idleSince === now) leaver.connection.socket.setTimeout?.(0);
+        if (leaver.protocol === 'http1' && leaver.idleSince === now) suspendTimeout(leaver.connection.socket);
       } else if (left++ < LEAVE_AT_ONCE) leave(leaver, this.#settings);
       else this.#agenda.defer(leaver);
     }

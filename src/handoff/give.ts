@@ -316,10 +316,13 @@ function give(receiver: Receiver, offers: Offer[]): void {
       batch.push(offer);
       fds.push(fd);
     }
+    if (fds.length === 0) return undefined;
     const connections = batch.map(({ given }) => given);
     return { message: { type: 'give', connections } as const, fds };
   };
   receiver.channel.send(make, () => {
+    // Nobody answers what was not sent.
+    if (batch.length === 0) receiver.unanswered = receiver.unanswered.filter(one => one !== batch);
     if (batch.length === offers.length) return;
     const sent = new Set(batch);
     for (const offer of offers) if (!sent.has(offer)) offer.answer(false);

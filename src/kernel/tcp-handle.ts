@@ -79,9 +79,25 @@ export function hasHalfCharacter(socket: Socket): boolean {
   return typeof decoder === 'object' && decoder !== null && Number(Reflect.get(decoder, 'lastNeed')) > 0;
 }
 
-/** Milliseconds until `socket.setTimeout()` fires; undefined where none is set. */
+const DUE = Symbol('relisten.due');
+
+/**
+ * Takes back what `socket.setTimeout()` has set, and remembers what was left: when a loop is held up, Node fires timers
+ * before it looks whether something has arrived (libuv's timers phase comes before its poll).
+ */
+export function suspendTimeout(socket: Socket): void {
+  const left = socket.timeout ? remainingTimeout(socket) : undefined;
+  if (left === undefined) return;
+  Reflect.set(socket, DUE, performance.now() + left);
+  socket.setTimeout(0);
+}
+
+/** Milliseconds until `socket.setTimeout()` fires, or would if it were not suspended; undefined where none is set. */
 export function remainingTimeout(socket: Socket): number | undefined {
-  if (!socket.timeout) return undefined;
+  if (!socket.timeout) {
+    const due: unknown = Reflect.get(socket, DUE);
+    return typeof due === 'number' ? Math.max(1, due - performance.now()) : undefined;
+  }
   timeoutKey ??= Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'timeout');
   const timer: unknown = timeoutKey && Reflect.get(socket, timeoutKey);
   if (typeof timer !== 'object' || timer === null) return undefined;
