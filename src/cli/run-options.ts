@@ -1,12 +1,12 @@
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { defaultName } from '../supervise/name.ts';
 import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
-import { findUser, mayRead } from '../supervise/user.ts';
+import { findUser, mayRead, type User } from '../supervise/user.ts';
 import { hasKeyboard } from './keys.ts';
 
 /** The options of `relisten run` as commander parsed them. */
@@ -75,12 +75,13 @@ const HOOK = fileURLToPath(new URL('../hook/hook.cjs', import.meta.url));
 export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const ports = flags.port ?? [];
   checkPorts(ports);
-  const cwd = checkDirectory(flags.cwd ?? currentDirectory());
-  const envFile = flags.envFile === undefined ? undefined : checkEnvFile(flags.envFile);
+  const here = currentDirectory();
+  const cwd = checkDirectory(resolve(here, flags.cwd ?? ''));
+  const envFile = flags.envFile === undefined ? undefined : checkEnvFile(resolve(here, flags.envFile));
   const user = flags.user === undefined ? undefined : findUser(flags.user);
   const watch = flags.watch === true ? [] : flags.watch;
   const { json = false, quiet = false } = flags;
-  const restricted = isRestricted([...command, process.env.NODE_OPTIONS ?? '']);
+  const hookless = flags.hook ? whyNoHook(command, user) : undefined;
   const keys = flags.keys && !json && hasKeyboard();
   const { readyNotify: notify, readyHttp: http, readyTcp: tcp, readyLine: line } = flags;
   return {
@@ -99,13 +100,13 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       outliveFailedStart: watch !== undefined,
       giveUp: flags.giveUp,
       evict: flags.evict ?? false,
-      hook: flags.hook && !restricted && (!user || mayRead(HOOK, user)) ? HOOK : undefined,
+      hook: flags.hook && hookless === undefined ? HOOK : undefined,
       standbyMs: standbyOf(flags),
       cwd,
       envFile,
       user: flags.user,
     },
-    warning: flags.hook && restricted ? RESTRICTED : undefined,
+    warning: hookless,
     named: flags.name !== undefined,
     watch,
     keys,
@@ -118,16 +119,28 @@ function standbyOf({ standby }: RunFlags): number | undefined {
   return standby === false ? undefined : (standby ?? DEFAULTS.standbyMs);
 }
 
+/** Undefined where the program gets the hook. */
+function whyNoHook(command: readonly string[], user: User | undefined): string | undefined {
+  if (isRestricted([...command, process.env.NODE_OPTIONS ?? ''])) return RESTRICTED;
+  if (!user || mayRead(HOOK, user)) return undefined;
+  return `${user.name} cannot read ${HOOK}: the hook is left out, so Node programs do not drain or hand off`;
+}
+
+/**
+ * By the name that whoever is in it calls it, as shells do (POSIX, environment variable PWD): where that is a symbolic link
+ * which is switched to the next release, the next generation runs there.
+ */
 function currentDirectory(): string {
   try {
-    return process.cwd();
+    const physical = process.cwd();
+    const { PWD } = process.env;
+    return PWD && isAbsolute(PWD) && existsSync(PWD) && realpathSync(PWD) === physical ? PWD : physical;
   } catch (cause) {
     throw unusable('use the current directory', 'it was removed', cause);
   }
 }
 
-function checkDirectory(given: string): string {
-  const path = resolve(given);
+function checkDirectory(path: string): string {
   try {
     accessSync(path, constants.R_OK | constants.X_OK);
   } catch (cause) {
@@ -137,8 +150,7 @@ function checkDirectory(given: string): string {
   return path;
 }
 
-function checkEnvFile(given: string): string {
-  const path = resolve(given);
+function checkEnvFile(path: string): string {
   restoreEnvironment();
   try {
     parseEnv(readFileSync(path, 'utf8'));

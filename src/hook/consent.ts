@@ -48,5 +48,9 @@ export function mayStandBy({ script, options }: Started): boolean {
  */
 export function consentToStandBy({ directory, generation }: Surroundings, started: Started): void {
   if (processIds(process.pid)?.sid !== process.pid || !mayStandBy(started)) return;
-  writeFileSync(join(directory, `may-stand-by-${generation}`), '');
+  try {
+    writeFileSync(join(directory, `may-stand-by-${generation}-${process.pid}`), '');
+  } catch {
+    // Whoever cannot say so does without.
+  }
 }

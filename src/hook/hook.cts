@@ -52,9 +52,9 @@ const AFTER_FIRST_CLIENTS_MS = 10;
 
 function begin(act: (listening: Listening) => void): void {
   const ready = announceReceiver();
-  // Where nobody sees our listen(2), it is for us to say that it has happened.
-  const afterMs = RELISTEN_INTERCEPT === '0' ? 0 : AFTER_FIRST_CLIENTS_MS;
-  loading ??= new Promise(resolve => setTimeout(resolve, afterMs).unref()).then(() => import('./listening.ts'));
+  loading ??= new Promise(resolve => setTimeout(resolve, AFTER_FIRST_CLIENTS_MS).unref()).then(
+    () => import('./listening.ts'),
+  );
   const begun = loading.then(listening => {
     listening.setStarted(started);
     act(listening);
@@ -78,7 +78,7 @@ function announceReceiver(): () => void {
   try {
     fs.writeFileSync(path, '');
   } catch {
-    // A directory that we may not write to is one that we cannot receive in.
+    return () => {}; // a directory that we may not write to is one that we cannot receive in
   }
   return () => fs.rmSync(path, { force: true });
 }

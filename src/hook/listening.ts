@@ -1,7 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import type { Server } from 'node:net';
-import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { shieldFromClose } from '../drain/shield.ts';
 import { isRoundRobin, Primary, primaryClosed, tellPrimary } from './cluster.ts';
@@ -48,7 +46,6 @@ export function onListening(server: Server, handle: unknown): void {
     return;
   }
   if (!server.listening || !counts(server)) return;
-  announce(around);
   add(server);
   if (!installed) tellPrimary(() => onPrimaryStopped(around));
   install(around);
@@ -171,9 +168,4 @@ async function drainServers(facts: Surroundings): Promise<void> {
 function counts(server: Server): boolean {
   if (isServed(server)) return false;
   return 'maxRequestsPerSocket' in server || typeof server.address() === 'object';
-}
-
-/** Where nobody sees our listen(2), a file says that we are ready. */
-function announce({ intercepted, directory, generation }: Surroundings): void {
-  if (!intercepted) writeFileSync(join(directory, `listening-${generation}-${process.pid}`), '');
 }

@@ -6,7 +6,7 @@ import type { SocketFacts } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
-import { dumpUnix } from '../kernel/unix-diag.ts';
+import { dumpUnix, fileIdentity, sameFile } from '../kernel/unix-diag.ts';
 import type { Facts } from './facts.ts';
 import { findOwners } from './owners.ts';
 import { NOT_TRIED } from './tcp.ts';
@@ -103,22 +103,4 @@ function readSockets(path: string): SocketFacts[] {
     const waiting = readUnixTable().filter(({ state }) => state !== 'ESTABLISHED');
     return waiting.filter(socket => isThis(socket.path)).map(toFacts);
   }
-}
-
-interface FileIdentity {
-  inode: number;
-  device: number;
-}
-
-/** Inode and device as unix_diag gives them: 32 bits, and major << 20 | minor where stat(2) mixes both. */
-function fileIdentity(path: string): FileIdentity | undefined {
-  const stat = path.startsWith('\0') ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  if (!stat?.isSocket()) return undefined;
-  const major = (stat.dev >> 8n) & 0xfffn;
-  const minor = (stat.dev & 0xffn) | ((stat.dev >> 12n) & 0xfff00n);
-  return { inode: Number(stat.ino & 0xffffffffn), device: Number((major << 20n) | minor) };
-}
-
-function sameFile(one: FileIdentity, other: FileIdentity): boolean {
-  return one.inode === other.inode && one.device === other.device;
 }

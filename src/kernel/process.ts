@@ -66,7 +66,9 @@ export function awaitStop(pid: number): number {
 /** A process's place in the trees that the kernel keeps. */
 export interface ProcessIds {
   pid: number;
-  /** Z of proc_pid_stat(5): ended, and not reaped yet. */
+  /** A letter of proc_pid_stat(5). */
+  state: string;
+  /** Ended, and not reaped yet. */
   zombie: boolean;
   ppid: number;
   pgid: number;
@@ -115,8 +117,8 @@ export function processIds(pid: number): ProcessIds | undefined {
     // As UTF-8 Node reads into its own stack; anything else costs 64 KiB of heap, and this is read by the hundred.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command in parentheses may itself contain spaces and parentheses.
-    const [state, ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 4);
-    return { pid, zombie: state === 'Z', ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
+    const [state = '', ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 4);
+    return { pid, state, zombie: state === 'Z', ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
   } catch {
     return undefined;
   }

@@ -19,7 +19,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   const status = read(`/proc/${pid}/status`);
   const stat = statFields(pid);
   if (status === undefined || stat === undefined) return undefined;
-  const argv = argvOf(pid);
+  const argv = argumentsOf(pid);
   // Real, effective, saved, file system (proc_pid_status(5)): what the kernel compares is the effective one.
   const uid = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? 0);
   const ppid = Number(/^PPid:\s+(\d+)/m.exec(status)?.[1] ?? 0);
@@ -35,7 +35,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   };
   const cwd = workingDirectory(pid);
   if (cwd !== undefined) facts.cwd = cwd;
-  const parent = ppid > 1 ? formatCommand(argvOf(ppid)) : '';
+  const parent = ppid > 1 ? formatCommand(argumentsOf(ppid)) : '';
   if (parent !== '') facts.parent = parent;
   const unit = serviceOf(read(`/proc/${pid}/cgroup`) ?? '');
   if (unit !== undefined) facts.unit = unit;
@@ -104,8 +104,8 @@ export function threadGroup(tid: number): number | undefined {
   return tgid === undefined ? undefined : Number(tgid);
 }
 
-/** Empty for a kernel thread, a zombie, and a process that is gone. */
-function argvOf(pid: number): string[] {
+/** What a process was started with (proc_pid_cmdline(5)). Empty for a kernel thread, a zombie, and one that is gone. */
+export function argumentsOf(pid: number): string[] {
   const text = read(`/proc/${pid}/cmdline`) ?? '';
   // A program that rewrites its title (nginx, postgres) may leave NUL bytes or spaces at the end.
   const trimmed = text.replace(/[\0 ]+$/, '');

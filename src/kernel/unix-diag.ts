@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import type { SocketState } from '../inspection.ts';
 import * as C from './constants.ts';
 import { decodeAttributes, dump } from './netlink.ts';
@@ -15,8 +16,31 @@ export interface UnixDiagSocket {
   uid: number | undefined;
   /** As given to bind(2), with NUL in front of an abstract name; undefined for an unnamed socket. */
   path: string | undefined;
-  /** Inode and device number, as the kernel has it, of the file that it is bound to. */
-  file: { inode: number; device: number } | undefined;
+  /** The file that it is bound to. */
+  file: FileIdentity | undefined;
+}
+
+/** Which file something is: inode and device number, as unix_diag has them. */
+export interface FileIdentity {
+  inode: number;
+  device: number;
+}
+
+/**
+ * Of the socket file at a path; undefined where there is none.
+ *
+ * unix_diag gives 32 bits of the inode, and the device as major << 20 | minor where stat(2) mixes both.
+ */
+export function fileIdentity(path: string): FileIdentity | undefined {
+  const stat = path.startsWith('\0') ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stat?.isSocket()) return undefined;
+  const major = (stat.dev >> 8n) & 0xfffn;
+  const minor = (stat.dev & 0xffn) | ((stat.dev >> 12n) & 0xfff00n);
+  return { inode: Number(stat.ino & 0xffffffffn), device: Number((major << 20n) | minor) };
+}
+
+export function sameFile(one: FileIdentity, other: FileIdentity): boolean {
+  return one.inode === other.inode && one.device === other.device;
 }
 
 const NETLINK_SOCK_DIAG = 4;

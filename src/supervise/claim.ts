@@ -14,20 +14,21 @@ import { MAX_UNIX_PATH_BYTES } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import { tryLock } from '../kernel/flock.ts';
+import { removePrivateDirectory } from './private-directory.ts';
 
 /** What a supervisor alone may use, as long as it lives. */
 export interface Claim {
   name: string;
   /** Of the control socket. What a dead supervisor left there may be removed. */
   socket: string;
-  /** Private to the supervisor; see makePrivateDirectory. */
+  /** Private to the supervisor; see private-directory.ts. */
   directory: string;
   /** Removes all of it. */
   release(): void;
 }
 
-/** The longest file below a private directory that is a socket. */
-const LONGEST_SOCKET = 'notify-1000000.sock';
+/** The longest name of a socket in a private directory, of those that it is known for. */
+const LONGEST_SOCKET = 'handoff-10000-4194304.sock.new';
 
 /**
  * Claims a name in a runtime directory: a lock that the kernel frees when its holder dies, so that nobody has to guess
@@ -47,7 +48,7 @@ export function claimName(runtime: string, name: string): Claim | undefined {
     ...paths,
     release() {
       // Where a state file is left, a generation outlives us and goes on looking there.
-      if (!existsSync(`${paths.directory}.json`)) rmSync(paths.directory, { recursive: true, force: true });
+      if (!existsSync(`${paths.directory}.json`)) removePrivateDirectory(paths.directory);
       rmSync(paths.socket, { force: true });
       rmSync(lock, { force: true });
       close(fd);

@@ -16,8 +16,12 @@ export interface HeldListener extends ListenerIdentity {
   readonly pinned: boolean;
   /** LISTEN_FDNAMES of a pinned one. */
   readonly name?: string;
+  /** No service: see bystander.ts. */
+  readonly debugger: boolean;
   /** Numbers of the generations that listen on it. */
   readonly generations: Set<number>;
+  /** How long after its start the last of them listened on it, in milliseconds; undefined where nobody has seen it. */
+  afterMs?: number;
   /** Keeps the path of a unix socket in the file system. */
   path?: UnixPath;
 }
@@ -28,6 +32,7 @@ export interface HoldOptions {
   netns?: string;
   name?: string;
   pinned?: boolean;
+  debugger?: boolean;
 }
 
 /** Every held listener, in the order in which they came. Owns their descriptors. */
@@ -56,6 +61,7 @@ export class Holder {
       reuseport: kind.reuseport,
       pinned: options.pinned ?? false,
       name: options.name,
+      debugger: options.debugger ?? false,
       generations: new Set(),
     };
     this.#held.push(listener);
@@ -96,5 +102,6 @@ export class Holder {
 /** Keeps the path of a unix listener; one without a path needs nothing. @throws the file system's error */
 export function keepPath(listener: HeldListener): void {
   const { address } = listener;
-  if (address.family === 'unix' && !address.path.startsWith('\0')) listener.path ??= new UnixPath(address.path);
+  if (address.family !== 'unix' || address.path.startsWith('\0')) return;
+  listener.path ??= new UnixPath(address.path, listener.inode);
 }

@@ -4,6 +4,7 @@ import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { isWaiting, type Notification, receive, replaceFd, respondContinue, respondResult } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
+import { isDebugger, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { type ListenerIdentity, listenerKey, slotFor, standsInFor } from './match.ts';
@@ -207,15 +208,17 @@ export class Interception {
     return undefined;
   }
 
-  /** Keeps a duplicate of a new listener, and tells which one is listened on. */
+  /** Keeps a duplicate of a new listener, and tells which one is listened on; not of what no client can know. */
   #listening(socket: CallerSocket): void {
     const { holder } = this.#host;
     const wanted = this.#bound.get(socket.inode);
     this.#bound.delete(socket.inode);
+    if (wanted && isPrivate(wanted.address, socket.pid)) return;
     let listener = holder.byInode(socket.inode);
     const isNew = listener === undefined;
     if (!listener && wanted && (wanted.address.family === 'unix' || isBoundTo(socket.fd, wanted.address))) {
-      listener = holder.hold(duplicate(socket.fd), wanted);
+      const facts = { ...wanted, debugger: isDebugger(wanted.address, socket.pid) };
+      listener = holder.hold(duplicate(socket.fd), facts);
       this.#keepPath(listener);
     }
     if (listener) {

@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import { collectGarbage } from '../kernel/heap.ts';
@@ -13,6 +13,7 @@ import { Interception } from './intercept.ts';
 import { watchForListener } from './listen-watch.ts';
 import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
+import { beside, moveInto, restorePrivateDirectory, unlinkQuietly, writeBeside } from './private-directory.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
@@ -51,6 +52,7 @@ export class Launcher {
   readonly #user: User | undefined;
   readonly #hook: string | undefined;
   readonly #preparations: NodeJS.Timeout[] = [];
+  readonly #roles = new WeakMap<Running, Role>();
   /** Whose announcement is written down. */
   readonly #announced = new WeakSet<Running>();
 
@@ -84,7 +86,7 @@ export class Launcher {
    * @param next number of the generation that will be next
    */
   prepareLater(current: Running, next: number): void {
-    this.#cancelPreparations();
+    this.cancelPreparations();
     this.#later(PREPARE_AFTER_MS, () => this.#setStage());
     this.#later(COLLECT_AFTER_MS, collectGarbage);
     const { standbyMs } = this.#options;
@@ -112,18 +114,22 @@ export class Launcher {
     }
     this.#setStage();
     try {
-      this.#spawner.standBy(this.#roleOf(next, notifyPath(this.#directory, next)), current.pid);
+      const role = this.#roleOf(next, notifyPath(this.#directory, next));
+      // Who has consented was told nothing else; an env file that was changed may tell Node to do something.
+      if (role.env.NODE_OPTIONS !== this.#roles.get(current)?.env.NODE_OPTIONS) return;
+      this.#spawner.standBy(role, current.pid);
     } catch {
       // The env file cannot be read: the restart will say so, if it is still so.
     }
   }
 
-  #cancelPreparations(): void {
+  /** Until {@link prepareLater} is called again. */
+  cancelPreparations(): void {
     for (const timer of this.#preparations.splice(0)) clearTimeout(timer);
   }
 
   async close(): Promise<void> {
-    this.#cancelPreparations();
+    this.cancelPreparations();
     await this.#spawner.close();
   }
 
@@ -134,11 +140,13 @@ export class Launcher {
    * @throws RelistenError where it cannot be spawned, or is not ready in time
    */
   async launch(running: Running, expected: HeldListener[], watcher: LaunchWatcher): Promise<void> {
-    this.#cancelPreparations();
+    this.cancelPreparations();
+    restorePrivateDirectory(this.#directory, this.#user?.uid);
     const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
       expected: new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
+      onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
       signal: running.starting.signal,
     });
     const notify = new NotifySocket(
@@ -165,10 +173,12 @@ export class Launcher {
     { onSpawned, onExit }: LaunchWatcher,
   ): Promise<void> {
     const passed = this.#passed;
+    const role = this.#roleOf(running.number, notify.path);
     const spawned = await this.#spawner.spawn(
-      this.#roleOf(running.number, notify.path),
+      role,
       passed.map(listener => listener.fd),
     );
+    this.#roles.set(running, role);
     running.pid = spawned.pid;
     running.output = spawned.output;
     this.#host.emit({ type: 'spawned', generation: running.number, pid: spawned.pid });
@@ -183,9 +193,9 @@ export class Launcher {
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
     void running.gone.then(() => lifeline.release());
-    const written = [this.#announcementOf(running), this.#consentOf(running)];
     void running.gone.then(() => {
-      for (const path of written) rmSync(path, { force: true });
+      unlinkQuietly(beside(this.#directory, `ready-${running.number}`));
+      unlinkQuietly(this.#consentOf(running));
     });
     onSpawned(spawned.pid);
   }
@@ -201,7 +211,7 @@ export class Launcher {
       user: this.#user,
       hook: this.#hook,
     });
-    return { command, cwd, env };
+    return { command, cwd, env, reads: this.#hook === undefined ? [] : [this.#hook] };
   }
 
   /** What the user named with -p, in that order. */
@@ -238,22 +248,23 @@ export class Launcher {
   /** Tells the processes of all generations who is ready: who hands off looks here for whom to hand off to. */
   announce(running: Running): void {
     if (!this.#announced.has(running)) this.prepareAnnouncement(running);
-    renameSync(this.#announcementOf(running), join(this.#directory, 'ready.json'));
+    moveInto(this.#directory, `ready-${running.number}`, 'ready.json');
   }
 
   /** Writes it down while nobody waits for it. */
   prepareAnnouncement(running: Running): void {
     const facts = { generation: running.number, pid: running.pid, session: running.pid };
-    writeFileSync(this.#announcementOf(running), JSON.stringify(facts), { mode: 0o644 });
+    writeBeside(this.#directory, `ready-${running.number}`, JSON.stringify(facts));
     this.#announced.add(running);
   }
 
-  /** Written by its hook, where the same command would wait (hook/consent.ts). */
-  #consentOf({ number }: Running): string {
-    return join(this.#directory, `may-stand-by-${number}`);
+  /** Written by the hook of its main process, where the same command would wait (hook/consent.ts). */
+  #consentOf({ number, pid }: Running): string {
+    return join(this.#directory, `may-stand-by-${number}-${pid}`);
   }
+}
 
-  #announcementOf({ number }: Running): string {
-    return join(this.#directory, `ready-${number}.json`);
-  }
+function describeMissing(generation: number, missing: readonly HeldListener[]): string {
+  const addresses = missing.map(({ address }) => formatAddress(address)).join(', ');
+  return `Generation ${generation} does not listen on ${addresses} yet, which the one before it does: it gets more time`;
 }

@@ -1,15 +1,15 @@
 import { chmodSync, chownSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { datagramSocket, receiveDatagram } from '../kernel/datagram.ts';
 import { close } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
+import { beside } from './private-directory.ts';
 
 /** What a program may tell (sd_notify(3)); anything else is ignored. */
 export type Notice = { ready: true } | { status: string };
 
-/** Where a generation's is. */
+/** Where a generation's is: not in the private directory, whose owner could have us give another file away. */
 export function notifyPath(directory: string, generation: number): string {
-  return join(directory, `notify-${generation}.sock`);
+  return beside(directory, `notify-${generation}`);
 }
 
 /** The socket that NOTIFY_SOCKET names: one a generation, so that the sender is known. */

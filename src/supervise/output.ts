@@ -52,10 +52,16 @@ export class Output {
 
   readonly #stdin: number;
 
+  /** @throws KernelError where there are too few descriptors */
   constructor({ stdin = 0, stdout, stderr }: Tapping) {
     this.#stdin = stdin;
-    if (stdout) this.#taps.push({ ...pipe(), target: 1 });
-    if (stderr) this.#taps.push({ ...pipe(), target: 2 });
+    try {
+      if (stdout) this.#taps.push({ ...pipe(), target: 1 });
+      if (stderr) this.#taps.push({ ...pipe(), target: 2 });
+    } catch (error) {
+      void this.close();
+      throw error;
+    }
   }
 
   /** What the program gets as descriptors 0 to 2. */

@@ -3,8 +3,14 @@ import type { HeldListener } from './holder.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
 import { acceptedBy, answersHttp } from './probe.ts';
 
-/** New listeners may still come for so long after the last one, when a new generation opens fewer than the old one. */
-const QUIET_MS = 1_000;
+/** A listener that is missing may still come for so long after the last one that came. */
+const QUIET_MS = 3_000;
+/** And until the new generation has had so many times what the old one took for it. */
+const PATIENCE = 3;
+/** What the old one took where nobody saw it. */
+const UNSEEN_MS = 2_000;
+/** Nothing is said of a listener that is missing for less. */
+const NOTICE_AFTER_MS = 1_000;
 const PROBE_INTERVAL_MS = 50;
 
 /** What a generation is asked for and shows, while it starts. */
@@ -13,14 +19,24 @@ export interface ReadySigns {
   expected: ReadonlySet<HeldListener>;
   /** Whether a process of the starting generation has the socket of that inode. */
   has(inode: number): boolean;
+  /** Told once, if it takes a while: it listens already, and these are missing. */
+  onMissing(listeners: readonly HeldListener[]): void;
   /** Aborted when the generation is not starting any more, for good or ill. */
   signal: AbortSignal;
 }
 
 /**
  * Waits for the sign that was configured; without one, sd_notify's READY=1 or listen(2), whichever comes first.
- * listen(2) counts when every listener of the generation before is listened on again, or when some are and no other
- * came for a second: a program may open another one, of a debugger perhaps, before its real one.
+ * listen(2) counts when every listener of the generation before is listened on again. A new version may open fewer; what
+ * is missing is waited for as long as it could still come, because whoever connects to it is refused afterwards:
+ *
+ * | the generation before had it after      | it is missed until                                               |
+ * |-----------------------------------------|------------------------------------------------------------------|
+ * | some time                               | three times that, and three seconds after the last one that came |
+ * | nobody has seen when                    | the same, as if after two seconds                                |
+ * | more than the deadline: it was asked to | three seconds after the last one that came                       |
+ *
+ * and at the deadline the generation is ready with those that it has.
  */
 export class Readiness {
   readonly #options: ReadyOptions;
@@ -31,6 +47,7 @@ export class Readiness {
   #resolve: () => void = () => {};
   readonly #clock: Clock;
   #quiet: NodeJS.Timeout | undefined;
+  #notice: NodeJS.Timeout | undefined;
   #probing = false;
 
   constructor({ ready: options, readyTimeoutMs }: SuperviseOptions, signs: ReadySigns) {
@@ -42,10 +59,14 @@ export class Readiness {
       reject = refuse;
     });
     this.ready.catch(() => {}); // also when nobody has come to wait yet
-    this.#clock = new Clock(readyTimeoutMs, () => reject(this.#late(readyTimeoutMs)));
+    this.#clock = new Clock(readyTimeoutMs, () => {
+      if (this.#quiet) this.#resolve();
+      else reject(this.#late(readyTimeoutMs));
+    });
     signs.signal.addEventListener('abort', () => {
       this.#clock.stop();
       clearTimeout(this.#quiet);
+      clearTimeout(this.#notice);
       reject(new RelistenError('The start was given up', { code: 'ABORT_ERR', op: 'start' }));
     });
     if (options.http?.includes('://')) this.#probe();
@@ -71,14 +92,31 @@ export class Readiness {
   }
 
   onListen(listener: HeldListener | undefined): void {
-    if (listener) this.#listening.add(listener);
+    if (listener) {
+      listener.afterMs = this.#clock.elapsedMs;
+      this.#listening.add(listener);
+    }
+    if (this.#signs.signal.aborted || listener?.debugger) return;
     const { notify, http, tcp, line } = this.#options;
     if (http || tcp) this.#probe();
     if (notify || http || tcp || line) return;
-    const missing = [...this.#signs.expected].filter(expected => !this.#listening.has(expected));
+    const missing = this.#missing;
     clearTimeout(this.#quiet);
     if (missing.length === 0) this.#resolve();
-    else if (this.#hasTheirKind()) this.#quiet = setTimeout(this.#resolve, QUIET_MS);
+    else if (this.#hasTheirKind()) {
+      this.#quiet = setTimeout(this.#resolve, this.#patienceFor(missing));
+      this.#notice ??= setTimeout(() => this.#signs.onMissing(this.#missing), NOTICE_AFTER_MS);
+    }
+  }
+
+  get #missing(): HeldListener[] {
+    return [...this.#signs.expected].filter(expected => !this.#listening.has(expected));
+  }
+
+  /** For how long from now on they may still come. */
+  #patienceFor(missing: readonly HeldListener[]): number {
+    const seen = missing.map(({ afterMs = UNSEEN_MS }) => afterMs).filter(ms => ms < this.#clock.ms);
+    return Math.max(QUIET_MS, PATIENCE * Math.max(0, ...seen) - this.#clock.elapsedMs);
   }
 
   /** A socket file alone is no server where TCP is expected: tools talk to their own children over one (tsx). */
@@ -132,32 +170,40 @@ export class Readiness {
 
 /** A deadline that can be put off. Pauses nest. */
 class Clock {
-  #leftMs: number;
-  #startedAt = Date.now();
+  readonly ms: number;
+  #spentMs = 0;
+  #goesSince: number | undefined = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #pauses = 0;
-  readonly #onLate: () => void;
+  #onLate: (() => void) | undefined;
 
   constructor(ms: number, onLate: () => void) {
-    this.#leftMs = ms;
+    this.ms = ms;
     this.#onLate = onLate;
     this.#timer = setTimeout(onLate, ms);
+  }
+
+  /** Without pauses. */
+  get elapsedMs(): number {
+    return this.#spentMs + (this.#goesSince === undefined ? 0 : Date.now() - this.#goesSince);
   }
 
   pause(): void {
     if (this.#pauses++ > 0) return;
     clearTimeout(this.#timer);
-    this.#leftMs -= Date.now() - this.#startedAt;
+    this.#spentMs = this.elapsedMs;
+    this.#goesSince = undefined;
   }
 
   resume(): void {
     if (--this.#pauses !== 0) return;
-    this.#startedAt = Date.now();
-    this.#timer = setTimeout(this.#onLate, Math.max(0, this.#leftMs));
+    this.#goesSince = Date.now();
+    if (this.#onLate) this.#timer = setTimeout(this.#onLate, Math.max(0, this.ms - this.#spentMs));
   }
 
+  /** There is no deadline any more; time still passes. */
   stop(): void {
-    this.#pauses = Number.POSITIVE_INFINITY;
     clearTimeout(this.#timer);
+    this.#onLate = undefined;
   }
 }

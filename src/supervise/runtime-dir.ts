@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RelistenError } from '../errors.ts';
@@ -38,15 +38,4 @@ function cannotMake(path: string, cause: unknown): RelistenError {
     op: 'mkdir',
     cause,
   });
-}
-
-/**
- * A supervisor's private directory, which its generations find in RELISTEN_DIR: 0700, and given to the user that they
- * run as. One that a killed supervisor left is used again: its generation may still look there.
- */
-export function makePrivateDirectory(path: string, uid?: number): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
-  if (uid !== undefined) chownSync(path, uid, -1);
-  return path;
 }

@@ -23,6 +23,8 @@ export interface Role {
   command: readonly string[];
   cwd: string;
   env: NodeJS.ProcessEnv;
+  /** What else it reads before the program's first line. */
+  reads?: readonly string[];
 }
 
 /**
@@ -111,6 +113,7 @@ export class Spare {
 
 const SHELL = '/bin/sh';
 const ENOENT = 2;
+const EAGAIN = 11;
 const ATTEMPTS = 5;
 
 /** Starts something that waits, and stops it there. */
@@ -119,7 +122,8 @@ function hold(body: Body): { child: ChildProcess; tracee: Tracee } {
     const gate = pipe();
     const child = startWaiting(body, gate.read);
     try {
-      if (child.pid === undefined) throw new KernelError('execve', ENOENT, child.spawnfile);
+      // The file is there: what is missing is a descriptor, memory, or room in a process table.
+      if (child.pid === undefined) throw new KernelError('fork', EAGAIN, child.spawnfile);
       const tracee = new Tracee(child.pid);
       // Too late for Node: it has begun to arrange for itself what the command would inherit.
       if (!tracee.ignoresSignals()) return { child, tracee };

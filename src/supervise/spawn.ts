@@ -73,11 +73,20 @@ export class Spawner {
    */
   prepare(listeners: readonly number[]): void {
     if (this.#stage) return;
-    const { intercept, standby } = this.#options;
-    const stage = this.#setStage(listeners, intercept && standby ? seqpacketPair() : undefined);
+    let stage: Stage | undefined;
+    try {
+      stage = this.#setStage(listeners, true);
+      if (stage.spare) this.#startOutput(stage, stage.spare.child);
+    } catch {
+      // There are too few descriptors or processes now; there may be enough at the restart.
+      if (stage) this.#clear(stage);
+      return;
+    }
+    if (!stage.spare) {
+      this.#clear(stage);
+      return;
+    }
     this.#stage = stage;
-    if (!stage.spare) return;
-    this.#startOutput(stage, stage.spare.child);
     // Whoever has killed it has not killed the next command.
     stage.spare.child.once('exit', () => {
       if (this.#stage === stage) this.#strike();
@@ -112,23 +121,30 @@ export class Spawner {
 
   /** @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed */
   async spawn(role: Role, listeners: readonly number[]): Promise<Spawned> {
+    const wasSet = this.#stage !== undefined;
+    try {
+      return await this.#enter(role, listeners);
+    } catch (error) {
+      // Somebody has ended the spare meanwhile; that is no fault of the command's.
+      if (wasSet && codeOf(error) === 'ESRCH') return this.spawn(role, listeners);
+      throw cannotSpawn(role.command[0] ?? '', error);
+    }
+  }
+
+  async #enter(role: Role, listeners: readonly number[]): Promise<Spawned> {
     const stage = this.#stageFor(role, listeners);
     const { output, spare, standby, whyNot } = stage;
+    let child = spare?.child;
     try {
       if (spare && !standby) spare.become({ ...role, env: withOwnPid(role.env, spare) });
-      const child = spare?.child ?? (await this.#spawnPlain(stage, role));
+      child ??= await this.#spawnPlain(stage, role);
       const lifeline = stage.lifeline ?? this.#startOutput(stage, child);
-      return {
-        pid: Number(child.pid),
-        notifyFd: spare?.notifyFd,
-        whyNot,
-        output,
-        exit: exitOf(child),
-        lifeline,
-      };
+      const exit = exitOf(child);
+      return { pid: Number(child.pid), notifyFd: spare?.notifyFd, whyNot, output, exit, lifeline };
     } catch (error) {
+      child?.kill('SIGKILL');
       await strike(stage);
-      throw cannotSpawn(role.command[0] ?? '', error);
+      throw error;
     }
   }
 
@@ -140,7 +156,10 @@ export class Spawner {
   #strike(): void {
     const stage = this.#stage;
     this.#stage = undefined;
-    if (!stage) return;
+    if (stage) this.#clear(stage);
+  }
+
+  #clear(stage: Stage): void {
     const struck = strike(stage).finally(() => this.#struck.delete(struck));
     this.#struck.add(struck);
   }
@@ -158,28 +177,36 @@ export class Spawner {
     const { standby } = this.#stage ?? {};
     if (this.#stage && !isSetFor(this.#stage, role, listeners)) this.#strike();
     else if (standby && !standby.begin()) this.#strike();
-    const stage = this.#stage ?? this.#setStage(listeners);
+    const stage = this.#stage ?? this.#setStage(listeners, false);
     this.#stage = undefined;
     if (stage.gate !== undefined) close(stage.gate);
     stage.gate = undefined;
     return stage;
   }
 
-  /** @param gate both ends, for a command that may have to wait at it; ours to close */
-  #setStage(listeners: readonly number[], gate?: [ours: number, its: number]): Stage {
-    const { intercept, tapped, uid, gid, reaper } = this.#options;
+  /**
+   * @param ahead nobody waits for the command yet, so that it may have to wait itself
+   * @throws KernelError where there are too few descriptors or processes now
+   */
+  #setStage(listeners: readonly number[], ahead: boolean): Stage {
+    const { intercept, standby, tapped, uid, gid, reaper } = this.#options;
     const output = new Output(tapped);
-    const [ours, its] = gate ?? [];
     if (!intercept) return { output, listeners };
+    let gate: [ours: number, its: number] | undefined;
     try {
-      const spare = new Spare({ stdio: [...output.stdio, ...listeners], gate: its, uid, gid });
+      if (ahead && standby) gate = seqpacketPair();
+      const spare = new Spare({ stdio: [...output.stdio, ...listeners], gate: gate?.[1], uid, gid });
       reaper.leave(spare.child);
-      return { output, listeners, spare, gate: ours };
+      return { output, listeners, spare, gate: gate?.[0] };
     } catch (error) {
-      if (ours !== undefined) close(ours);
+      if (gate) close(gate[0]);
+      if (isShortage(error)) {
+        void output.close();
+        throw error;
+      }
       return { output, listeners, whyNot: error instanceof Error ? error.message : String(error) };
     } finally {
-      if (its !== undefined) close(its);
+      if (gate) close(gate[1]);
     }
   }
 
@@ -199,6 +226,11 @@ export class Spawner {
     reaper.leave(child);
     return child;
   }
+}
+
+/** Of what there may be enough in a moment; a command that was started without a filter would not get its listeners. */
+function isShortage(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'].includes(codeOf(error) ?? '');
 }
 
 /** Clears a stage that nobody has entered. */

@@ -1,5 +1,5 @@
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { close } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { processIds } from '../kernel/process.ts';
@@ -25,16 +25,29 @@ export interface Beginning {
 const READ_AT_ONCE = ['NODE_EXTRA_CA_CERTS', 'OPENSSL_CONF', 'SSL_CERT_FILE'];
 
 /** Undefined where something is not there, or not for us to read. */
-export function beginningOf({ command, cwd, env }: Role): Beginning | undefined {
+export function beginningOf({ command, cwd, env, reads = [] }: Role): Beginning | undefined {
   try {
     const found = (name: string) => resolve(cwd, findCommand(name, cwd, env.PATH)[0] ?? '');
     const file = found(command[0] ?? '');
     const interpreter = interpreterOf(file);
     const program = interpreter === undefined ? file : found(interpreter);
-    const read = READ_AT_ONCE.map(name => env[name]).filter(path => path && existsSync(path)) as string[];
-    return { program, text: [file, program, cwd, ...read].map(identify).join(' ') };
+    const named = READ_AT_ONCE.flatMap(name => (env[name] ? [resolve(cwd, env[name])] : []));
+    const others = [...packageOf(cwd), ...named.filter(path => existsSync(path)), ...reads];
+    return { program, text: [file, program, cwd, ...others].map(identify).join(' ') };
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * The package.json of a directory, or of the nearest one above that has one. Node has read it before it loads the hook
+ * (Module._preloadModules, which resolves from the directory), and asks it again for `main`, `type` and `imports`.
+ */
+function packageOf(directory: string): string[] {
+  for (let at = realpathSync(directory); ; at = dirname(at)) {
+    const file = join(at, 'package.json');
+    if (existsSync(file)) return [file];
+    if (at === dirname(at)) return [];
   }
 }
 
@@ -65,9 +78,9 @@ function interpreterOf(file: string): string | undefined {
 
 function identify(path: string): string {
   const stats = statSync(path);
-  const { dev, ino, size, mtimeMs } = stats;
-  // What is in the directory has not been read.
-  return stats.isDirectory() ? `${dev}:${ino}` : `${dev}:${ino}:${size}:${mtimeMs}`;
+  const { dev, ino, size, mtimeMs, ctimeMs } = stats;
+  // What is in the directory has not been read. Packages are unpacked with the same mtime always.
+  return stats.isDirectory() ? `${dev}:${ino}` : `${dev}:${ino}:${size}:${mtimeMs}:${ctimeMs}`;
 }
 
 /** The next generation's process, which waits. Owns our end of its gate. */
@@ -121,14 +134,15 @@ export class Standby {
 
   /** Whether it is what would be started for this role now. */
   fits(role: Role): boolean {
-    return textOf(role) === textOf(this.#role) && beginningOf(role)?.text === this.#beginning;
+    const isSame = textOf(role) === textOf(this.#role) && beginningOf(role)?.text === this.#beginning;
+    return isSame && !runsReplacedCode(this.#pid);
   }
 
-  /** Lets it go on; false where it has ended, which others may not have been told yet. */
+  /** Lets it go on; false where it has ended or is stopped, which others may not have been told yet. */
   begin(): boolean {
     try {
       sendFds(this.#gate, Buffer.from([1]));
-      return processIds(this.#pid)?.zombie === false;
+      return isAwake(this.#pid);
     } catch {
       return false;
     } finally {
@@ -143,6 +157,17 @@ export class Standby {
     this.#poller.remove(this.#gate);
     close(this.#gate);
   }
+}
+
+/** A library that was updated since is still the old one in the process (proc_pid_maps(5)). */
+function runsReplacedCode(pid: number): boolean {
+  const maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
+  return /^\S+ r-xp .* \/.* \(deleted\)$/m.test(maps);
+}
+
+function isAwake(pid: number): boolean {
+  const { state } = processIds(pid) ?? {};
+  return state !== undefined && !['Z', 'T', 't'].includes(state);
 }
 
 function textOf({ command, cwd, env }: Role): string {

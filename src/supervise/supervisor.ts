@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { rmSync } from 'node:fs';
 import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
@@ -15,6 +14,7 @@ import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdPort } from './ports.ts';
+import { removePrivateDirectory } from './private-directory.ts';
 import { Reaper } from './reaper.ts';
 import { Requests } from './requests.ts';
 import { Running } from './running.ts';
@@ -65,7 +65,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   crashes = 0;
 
   /**
-   * @param directory private to this supervisor, removed at the end: see makePrivateDirectory
+   * @param directory private to this supervisor, removed at the end: see private-directory.ts
    * @param stateFile for the next supervisor of the same name, if this one is killed
    */
   constructor(options: SuperviseOptions, directory: string, stateFile = `${directory}.json`) {
@@ -180,7 +180,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Gives a take up: ends what was started, lets go of everything, and leaves the live server as it is. */
   async abandon(code = 1): Promise<void> {
-    this.#stopping = true;
+    this.#beginToStop();
     const started = this.generations.filter(running => running !== this.#borrowed);
     if (this.#next?.state === 'starting') this.#onFailed(this.#next, new Error('relisten is stopping'));
     await Promise.all(started.map(running => running.gone));
@@ -199,6 +199,13 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return this.#ask();
   }
 
+  /** Nothing is started any more. */
+  #beginToStop(): void {
+    this.#stopping = true;
+    clearTimeout(this.#retry);
+    this.#launcher.cancelPreparations();
+  }
+
   /** Ends everything: drains what runs, lets go of the listeners. Asked again, it kills. */
   async stop(): Promise<void> {
     if (this.#stopping) {
@@ -209,8 +216,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       await this.abandon();
       return;
     }
-    this.#stopping = true;
-    clearTimeout(this.#retry);
+    this.#beginToStop();
     const last = this.#current ?? this.#next;
     const left = this.generations;
     if (this.#next?.state === 'starting') this.#onFailed(this.#next, new Error('relisten is stopping'));
@@ -236,7 +242,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.#stopping) return;
     this.#emit({ type: 'state', generation: running.number, state: 'starting' });
     try {
-      const expected = this.holder.listeners.filter(listener => listener.generations.has(this.#lastReady));
+      const expected = this.holder.listeners.filter(one => one.generations.has(this.#lastReady) && !one.debugger);
       await this.#launcher.launch(running, expected, {
         onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
         onExit: exit => this.#onExit(running, exit),
@@ -250,8 +256,12 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   /** Writes down what is to be said when it is ready; it runs on our core until we sleep, so not at once. */
   #writeAhead(running: Running, pid: number): void {
     if (running.state !== 'starting') return;
-    this.#state.prepare({ number: running.number, pid }, this.holder.listeners);
-    this.#launcher.prepareAnnouncement(running);
+    try {
+      this.#state.prepare({ number: running.number, pid }, this.holder.listeners);
+      this.#launcher.prepareAnnouncement(running);
+    } catch {
+      // It is tried again when it is ready, and told of then.
+    }
   }
 
   #newRunning(number: number): Running {
@@ -266,7 +276,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#current = running;
     // Before anybody is told, who may kill us for a test of just this.
     this.#save();
-    this.#launcher.announce(running);
+    this.#attempt('Connections are not handed over to it', () => this.#launcher.announce(running));
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     if (old) void this.#drain(old);
     this.#answer({
@@ -351,7 +361,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #endWith(status: EndStatus): void {
-    this.#stopping = true;
+    this.#beginToStop();
     void Promise.all(this.generations.map(running => running.gone)).then(() => this.#finish(status));
   }
 
@@ -424,7 +434,18 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   /** Writes down what the next supervisor must know if this one is killed. */
   #save(): void {
     const { number, pid } = this.#current ?? {};
-    if (number !== undefined && pid !== undefined) this.#state.save({ number, pid }, this.holder.listeners);
+    if (number === undefined || pid === undefined) return;
+    const without = 'If relisten were killed now, the next one would not find the server';
+    this.#attempt(without, () => this.#state.save({ number, pid }, this.holder.listeners));
+  }
+
+  /** What can be done without: a full disk ends no server. @param without what is the worse for it */
+  #attempt(without: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#emit({ type: 'notice', text: `${without}: ${error instanceof Error ? error.message : String(error)}` });
+    }
   }
 
   /** A starting generation wants an address that held listeners of another shape block: the old one must go first. */
@@ -447,7 +468,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.#ended) return;
     this.#ended = true;
     this.#state.remove();
-    rmSync(this.#directory, { recursive: true, force: true });
+    removePrivateDirectory(this.#directory);
     await this.#close();
     this.emit('end', status);
   }

@@ -1,59 +1,126 @@
-import { type FSWatcher, linkSync, lstatSync, renameSync, rmSync, watch } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { constants, type FSWatcher, linkSync, lstatSync, openSync, renameSync, unlinkSync, watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { O_PATH } from '../kernel/constants.ts';
+import { close } from '../kernel/fd.ts';
+import { dumpUnix, fileIdentity, sameFile } from '../kernel/unix-diag.ts';
 
 /**
  * Keeps a unix socket reachable by its path while servers unlink it: the usual unlink before bind, and Node's unlink on
  * close. A path is a directory entry of an inode (unix(7)), so a hard link beside it keeps the inode, and the name is
  * put back from there.
+ *
+ * A program chooses the path, and may be another user's where we are root: it could put a symbolic link in the place of a
+ * directory of the path. So everything happens in the directory that was opened once, and only if the file there is the
+ * one that the kernel says the socket is bound to.
  */
 export class UnixPath {
-  readonly #path: string;
+  readonly #directory: number;
+  readonly #name: string;
   readonly #link: string;
   readonly #inode: number;
   #watcher: FSWatcher | undefined;
+  #closed = false;
 
-  /** @throws the file system's error where no hard link can be made beside the path */
-  constructor(path: string) {
-    this.#path = path;
-    this.#link = join(dirname(path), `.${basename(path)}.relisten`);
-    rmSync(this.#link, { force: true });
-    linkSync(path, this.#link);
-    this.#inode = lstatSync(this.#link).ino;
-    this.#watcher = watch(dirname(path), { persistent: false }, (_event, name) => {
-      if (name === null || name === basename(path)) this.restore();
+  /**
+   * @param socket inode of the socket itself, not of its file
+   * @throws Error where the file is another one by now; the file system's error where no hard link can be made beside it
+   */
+  constructor(path: string, socket: number) {
+    this.#directory = openSync(dirname(path), O_PATH | constants.O_DIRECTORY);
+    this.#name = this.#at(basename(path));
+    this.#link = this.#at(`.${basename(path)}.relisten`);
+    try {
+      requireFileOf(socket, this.#name);
+      remove(this.#link);
+      linkSync(this.#name, this.#link);
+      this.#inode = lstatSync(this.#link).ino;
+      this.#watch(basename(path));
+    } catch (error) {
+      close(this.#directory);
+      throw error;
+    }
+  }
+
+  /** proc_pid_fd(5): what is there is looked up in that very directory. */
+  #at(name: string): string {
+    return `/proc/self/fd/${this.#directory}/${name}`;
+  }
+
+  #watch(own: string): void {
+    this.#watcher = watch(this.#at('.'), { persistent: false }, (_event, name) => {
+      if (name === null || name === own) this.restore();
     });
     this.#watcher.on('error', () => this.#watcher?.close()); // the directory is gone, and with it the path
   }
 
   /** Puts the name back if it is missing. A name that means another file by now is somebody else's, and stays. */
   restore(): void {
-    if (lstatSync(this.#path, { throwIfNoEntry: false })) return;
+    if (this.#closed || lstatSync(this.#name, { throwIfNoEntry: false })) return;
     try {
-      linkSync(this.#link, this.#path);
+      linkSync(this.#link, this.#name);
     } catch {
       // EEXIST: somebody was faster; ENOENT: the directory is gone.
     }
   }
 
-  /** Puts the name back even over another file: a generation that bound it anew is getting the held socket instead. */
+  /**
+   * Puts the name back even over another file: a generation that bound it anew is getting the held socket instead. Not over
+   * another user's, which in a directory with the sticky bit nobody but root could remove.
+   */
   claim(): void {
-    if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) return;
+    const there = lstatSync(this.#name, { throwIfNoEntry: false });
+    if (there && (there.ino === this.#inode || there.uid !== lstatSync(this.#link).uid)) return;
     const spare = `${this.#link}.new`;
-    rmSync(spare, { force: true });
+    remove(spare);
     linkSync(this.#link, spare);
-    renameSync(spare, this.#path);
+    renameSync(spare, this.#name);
   }
 
   /** Removes the hard link, and leaves the name to whoever serves there. */
   leave(): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    rmSync(this.#link, { force: true });
+    this.#end(false);
   }
 
   /** Removes the hard link and the name, if it still means our socket. */
   close(): void {
-    this.leave();
-    if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) rmSync(this.#path, { force: true });
+    this.#end(true);
+  }
+
+  #end(withName: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watcher?.close();
+    remove(this.#link);
+    if (withName && lstatSync(this.#name, { throwIfNoEntry: false })?.ino === this.#inode) remove(this.#name);
+    close(this.#directory);
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It is gone.
+  }
+}
+
+/**
+ * An ordinary user can do nothing here that the program could not. As root we go by nothing less than the kernel's word,
+ * which it does not give for other network namespaces, without unix_diag, and for some overlays of several file systems.
+ */
+function requireFileOf(socket: number, path: string): void {
+  const here = fileIdentity(path);
+  if (!here) throw new Error('the file is another one by now');
+  if (process.geteuid?.() !== 0) return;
+  const bound = fileOf(socket);
+  if (!bound || !sameFile(here, bound))
+    throw new Error('the kernel does not say that the socket is bound to this file');
+}
+
+function fileOf(socket: number): ReturnType<typeof fileIdentity> {
+  try {
+    return dumpUnix().find(({ inode }) => inode === socket)?.file;
+  } catch {
+    return undefined;
   }
 }

@@ -3,7 +3,7 @@ import type { ProcessIds } from '../../src/kernel/process.ts';
 import { familyOf, stopTargets } from '../../src/supervise/family.ts';
 
 function process(pid: number, ppid: number, sid: number, zombie = false): ProcessIds {
-  return { pid, ppid, pgid: sid, sid, zombie };
+  return { pid, state: zombie ? 'Z' : 'S', ppid, pgid: sid, sid, zombie };
 }
 
 describe('the family of a main process', () => {

@@ -10,11 +10,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
@@ -162,15 +164,9 @@ describe('a standby', () => {
   });
 
   test('fits what would be started now, and nothing else', async () => {
-    const bin = join(folder, 'bin');
-    mkdirSync(bin);
-    symlinkSync(process.execPath, join(bin, 'node'));
-    for (const release of ['one', 'two']) mkdirSync(join(folder, release));
-    symlinkSync('one', join(folder, 'current'));
     const certificates = join(folder, 'extra.pem');
     writeFileSync(certificates, '');
-    const env = { PATH: `${bin}:${process.env.PATH}`, SEEN: '1', NODE_EXTRA_CA_CERTS: certificates };
-    const role = { ...roleOf(['node', 'main.cjs'], env), cwd: join(folder, 'current') };
+    const role = roleOf(['node', 'main.cjs'], { SEEN: '1', NODE_EXTRA_CA_CERTS: certificates });
     await using stage = new Stage(role);
     await stage.waiting;
     const fits = (change: Partial<Role> = {}) => stage.standby.fits({ ...role, ...change });
@@ -181,11 +177,65 @@ describe('a standby', () => {
     expect(fits({ env: { ...role.env, SEEN: '2' } })).toBe(false);
     expect(fits({ env: { ...role.env, RELISTEN_GENERATION: '3' } })).toBe(false);
     expect(fits({ command: ['node', 'other.cjs'] })).toBe(false);
-    expect(fits({ cwd: folder })).toBe(false);
+    expect(fits({ cwd: '/' })).toBe(false);
 
-    writeFileSync(certificates, 'another');
+    // Node has read it, and would go by it: `main`, `type`, `imports`.
+    const ofFolder = join(folder, 'package.json');
+    writeFileSync(ofFolder, '{}');
     expect(fits()).toBe(false);
-    writeFileSync(certificates, '');
+    rmSync(ofFolder);
+    expect(fits()).toBe(true);
+    // Not compared by time alone, which a package manager sets; so each is another file from here on.
+    const { mtime } = statSync(certificates);
+    writeFileSync(certificates, '', { flag: 'r+' });
+    utimesSync(certificates, mtime, mtime);
+    expect(fits()).toBe(false);
+  });
+
+  test('fits no more once a library that it runs has been replaced, or another file that Node has read', async () => {
+    const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' });
+    const [, library = ''] = /=> (\S*libm\.so\S*)/.exec(libraries) ?? [];
+    const own = join(folder, basename(library));
+    copyFileSync(library, own);
+    const [extra, hook] = [join(folder, 'extra.pem'), join(folder, 'hook.cjs')];
+    writeFileSync(extra, '');
+    writeFileSync(hook, '');
+    // Relative to the directory of the program.
+    const env = { LD_LIBRARY_PATH: folder, NODE_EXTRA_CA_CERTS: 'extra.pem' };
+    const role = { ...roleOf(['node', 'main.cjs'], env), reads: [hook] };
+    await using stage = new Stage(role);
+    await stage.waiting;
+    expect(stage.standby.fits(role)).toBe(true);
+    for (const [file, text] of [
+      [extra, 'another'],
+      [hook, 'another'],
+    ] as const) {
+      await using other = new Stage(role);
+      await other.waiting;
+      writeFileSync(file, text);
+      expect(other.standby.fits(role)).toBe(false);
+    }
+    await using last = new Stage(role);
+    await last.waiting;
+    expect(last.standby.fits(role)).toBe(true);
+    copyFileSync(library, `${own}.new`);
+    renameSync(`${own}.new`, own);
+    expect(last.standby.fits(role)).toBe(false);
+  });
+
+  test('fits the directory and the file of Node that its links lead to', async () => {
+    const bin = join(folder, 'bin');
+    mkdirSync(bin);
+    symlinkSync(process.execPath, join(bin, 'node'));
+    for (const release of ['one', 'two']) mkdirSync(join(folder, release));
+    symlinkSync('one', join(folder, 'current'));
+    const role = {
+      ...roleOf(['node', 'main.cjs'], { PATH: `${bin}:${process.env.PATH}` }),
+      cwd: join(folder, 'current'),
+    };
+    await using stage = new Stage(role);
+    await stage.waiting;
+    const fits = () => stage.standby.fits(role);
     const replace = (name: string, target: string) => {
       symlinkSync(target, join(folder, 'fresh'));
       renameSync(join(folder, 'fresh'), join(folder, name));

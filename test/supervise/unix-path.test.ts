@@ -4,17 +4,20 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { dumpUnix } from '../../src/kernel/unix-diag.ts';
 import { UnixPath } from '../../src/supervise/unix-path.ts';
 
 let directory: string;
 let path: string;
 let server: Server;
+let inode: number;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'relisten-unix-path-'));
   path = join(directory, 'app.sock');
   server = createServer(socket => socket.end('hello')).listen(path);
   await once(server, 'listening');
+  inode = dumpUnix().find(socket => socket.path === path)?.inode ?? 0;
 });
 
 afterEach(() => {
@@ -30,7 +33,7 @@ async function ask(): Promise<string> {
 }
 
 test('puts the name back when somebody unlinks it', async () => {
-  const kept = new UnixPath(path);
+  const kept = new UnixPath(path, inode);
   unlinkSync(path);
   await vi.waitFor(() => expect(existsSync(path)).toBe(true));
   expect(await ask()).toBe('hello');
@@ -38,7 +41,7 @@ test('puts the name back when somebody unlinks it', async () => {
 });
 
 test("claims the name back from a newcomer's file", async () => {
-  const kept = new UnixPath(path);
+  const kept = new UnixPath(path, inode);
   unlinkSync(path);
   writeFileSync(path, '');
   kept.claim();
@@ -47,16 +50,16 @@ test("claims the name back from a newcomer's file", async () => {
 });
 
 test('leaves nothing behind', () => {
-  const kept = new UnixPath(path);
+  const kept = new UnixPath(path, inode);
   kept.close();
   expect(readdirSync(directory)).toEqual([]);
 });
 
 test("leaves the name to a server that goes on, and another's file alone", () => {
-  const kept = new UnixPath(path);
+  const kept = new UnixPath(path, inode);
   kept.leave();
   expect(readdirSync(directory)).toEqual(['app.sock']);
-  const again = new UnixPath(path);
+  const again = new UnixPath(path, inode);
   again.leave();
   unlinkSync(path);
   writeFileSync(path, 'mine');

@@ -70,6 +70,68 @@ test('an address that overlaps the old one makes a restart stop-first, and it sa
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+/** Opens its second port some time after the first one. */
+const LATE = `
+  const [first, late, afterMs] = process.argv.slice(1).map(Number);
+  const listen = port => require('node:http').createServer((_, response) => response.end()).listen(port, '127.0.0.1');
+  listen(first);
+  setTimeout(listen, afterMs, late);
+`;
+
+test('a listener that comes late came late before: it is waited for, and its clients lose nothing', async () => {
+  const [first, late] = [await freePort(), await freePort()];
+  // Longer than a program is waited for that is not known to be slow.
+  await using run = new Supervised(['node', '-e', LATE, String(first), String(late), '3500']);
+  await run.started();
+  await run.event('listening', ({ address }) => address === `127.0.0.1:${late}`);
+  const clients = new FreshClients({ port: late, host: '127.0.0.1' }, httpGet);
+  const { generation } = await run.restart();
+  expect(generation).toBe(2);
+  await run.event('notice', ({ text }) => text.includes(`does not listen on 127.0.0.1:${late} yet`));
+  process.kill(run.ready?.pid ?? 0, 'SIGKILL');
+  await run.event('state', event => event.generation === 3 && event.state === 'ready');
+  await clients.more(10);
+  const { refused, timeout } = await clients.stop();
+  expect({ refused, timeout }).toEqual({ refused: 0, timeout: 0 });
+  expect(run.events.some(({ type }) => type === 'released')).toBe(false);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test("a debugger's port makes nobody ready, and stays held", async () => {
+  const [port, inspector] = [await freePort(), await freePort()];
+  const script = `setTimeout(() => require('node:http').createServer((_, a) => a.end()).listen(${port}, '127.0.0.1'), 500)`;
+  await using run = new Supervised(['node', `--inspect=${inspector}`, '-e', script]);
+  await run.started();
+  const at = (address: string) =>
+    run.events.findIndex(event => event.type === 'listening' && event.address === address);
+  const ready = run.events.findIndex(event => event.type === 'state' && event.state === 'ready');
+  expect(at(`127.0.0.1:${inspector}`)).toBeGreaterThan(-1);
+  expect(at(`127.0.0.1:${port}`)).toBeGreaterThan(-1);
+  expect(at(`127.0.0.1:${port}`)).toBeLessThan(ready);
+  await run.restart();
+  expect(run.events.filter(({ type }) => type === 'listening')).toHaveLength(2);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a temporary socket that is named after its process makes nobody ready, and is not held', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const script = `
+    const { createServer } = require('node:net');
+    const pipe = createServer().listen(${JSON.stringify(made.folder)} + '/' + process.pid + '.pipe', () =>
+      createServer(socket => socket.end('ok')).listen(${port}, '127.0.0.1'));
+  `;
+  await using run = new Supervised(['node', '-e', script]);
+  await run.started();
+  await run.restart();
+  expect(run.events.flatMap(event => (event.type === 'listening' ? [event.address] : []))).toEqual([
+    `127.0.0.1:${port}`,
+  ]);
+  // Nobody has waited for the old one's.
+  expect(run.events.some(event => event.type === 'notice' && event.text.includes('does not listen'))).toBe(false);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('a listener that the new generation no longer opens is let go once the old one is gone', async () => {
   using made = serverFolder();
   const [kept, dropped] = [await freePort(), await freePort()];

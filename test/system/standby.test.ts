@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { commandOf } from '../../scripts/leftovers.js';
 import { statusLines } from '../../src/cli/status-text.ts';
 import { processIds } from '../../src/kernel/process.ts';
 import { relisten } from '../fixtures/relisten.ts';
@@ -173,6 +174,56 @@ for (const [what, command, args] of [
       await run.until(() => Date.now() - at > 700);
     }
     expect(run.events.some(({ type }) => type === 'standby')).toBe(false);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('what a shell starts in a session of its own speaks for itself alone: the shell is not run in advance', async () => {
+  using made = serverFolder();
+  const work = join(made.folder, 'work');
+  const script = `echo done >> ${work}; setsid --wait node ${writeServer(made.folder, 'one')}`;
+  writeFileSync(join(made.folder, 'start.sh'), script);
+  const { run } = await serve(made.folder, { args: AT_ONCE }, ['bash', join(made.folder, 'start.sh')]);
+  await using _ = run;
+  for (let restart = 0; restart < 2; restart++) {
+    const { at } = await run.restart();
+    await run.until(() => Date.now() - at > 700);
+  }
+  expect(readFileSync(work, 'utf8')).toBe('done\n'.repeat(3));
+  expect(run.events.some(({ type }) => type === 'standby')).toBe(false);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('an env file that tells Node to do something in advance is waited for', async () => {
+  using made = serverFolder();
+  const file = join(made.folder, 'env');
+  writeFileSync(file, '');
+  const { run } = await serve(made.folder, { args: ['--standby', '200ms', '--env-file', file] });
+  await using _ = run;
+  writeFileSync(file, `NODE_OPTIONS=--inspect=${await freePort()}\n`);
+  const { at } = run.ready ?? { at: 0 };
+  await run.until(() => Date.now() - at > 1_200);
+  expect(run.family(run.pid).filter(pid => commandOf(pid).startsWith('node '))).toEqual([run.ready?.pid]);
+  expect((await run.restart()).generation).toBe(2);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+for (const [what, signal] of [
+  ['a standby that somebody has stopped', 'SIGSTOP'],
+  ['a spare that somebody ends while it is held', 'SIGTERM'],
+] as const) {
+  test(`${what} is done without`, async () => {
+    using made = serverFolder();
+    const isSpare = signal === 'SIGTERM';
+    const { run, answer } = await serve(made.folder, { args: isSpare ? ['--no-standby'] : AT_ONCE });
+    await using _ = run;
+    const spare = () => run.family(run.pid).find(pid => pid !== run.ready?.pid && commandOf(pid) === 'relisten-spare');
+    if (isSpare) await run.until(() => spare() !== undefined);
+    const pid = isSpare ? spare() : await stoodBy(run);
+    process.kill(pid ?? 0, signal);
+    const ready = await run.restart();
+    expect(ready.pid).not.toBe(pid);
+    expect(await answer()).toBe(`one  ${ready.pid}`);
     expect(await run.stop()).toMatchObject({ left: [] });
   });
 }
