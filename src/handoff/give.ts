@@ -41,7 +41,7 @@ interface Offer {
   given: GivenConnection;
   answer: (taken: boolean) => void;
   /** Receivers that did not take it: each process of a generation, and each part of one, has servers of its own. */
-  refusedBy: Set<Receiver>;
+  refusedBy?: Set<Receiver>;
 }
 
 interface Receiver {
@@ -118,7 +118,7 @@ class ConnectionGiver implements Giver {
         }
         settle(taken);
       };
-      this.#pending.push({ frozen, given, answer, refusedBy: new Set() });
+      this.#pending.push({ frozen, given, answer });
       // A full message goes at once: the receiver works on it while the rest is being looked at.
       if (this.#pending.length === MAX_FDS) this.#send();
       else this.#schedule();
@@ -223,6 +223,7 @@ class ConnectionGiver implements Giver {
     if (offers.length > 0) this.#look();
     const isNewer = this.#ready.generation > receiver.generation;
     for (const offer of offers) {
+      offer.refusedBy ??= new Set();
       offer.refusedBy.add(receiver);
       if (isNewer || this.#openTo(offer).length > 0) this.#pending.push(offer);
       else offer.answer(false);
@@ -231,7 +232,7 @@ class ConnectionGiver implements Giver {
 
   /** Who of the ready generation may still take it. */
   #openTo(offer: Offer): Receiver[] {
-    return this.#present().filter(one => (one.room ?? 0) > 0 && !offer.refusedBy.has(one));
+    return this.#present().filter(one => (one.room ?? 0) > 0 && !offer.refusedBy?.has(one));
   }
 
   /**
@@ -292,7 +293,7 @@ function takeBatch(pending: Offer[], most: number, receiver: Receiver): Offer[] 
   let count = 0;
   for (const { given, refusedBy } of pending) {
     bytes += CONNECTION_BYTES + base64Bytes(given);
-    if (count > 0 && refusedBy.has(receiver)) break;
+    if (count > 0 && refusedBy?.has(receiver)) break;
     if (count > 0 && (count >= Math.min(most, MAX_FDS) || bytes > MAX_MESSAGE_BYTES)) break;
     count++;
   }
