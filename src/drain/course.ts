@@ -1,5 +1,5 @@
 import type { Server } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextIteration, setTimeout as pause } from 'node:timers/promises';
 import { stopConnectionChecks } from '../kernel/handle.ts';
 import { stopAccepting } from './accept.ts';
 import type { DrainSettings } from './options.ts';
@@ -45,6 +45,7 @@ export class Course {
     this.#time = settings.signal ? AbortSignal.any([signal, settings.signal]) : signal;
   }
 
+  /** Requests are answered between its steps, each of which takes a millisecond or more the first time. */
   async run(): Promise<DrainReport> {
     const deadline = setTimeout(() => this.#deadline.abort(), this.#settings.deadline - this.#elapsed());
     const progress = setInterval(() => this.#tell(), PROGRESS_MS);
@@ -53,6 +54,7 @@ export class Course {
     await this.#until(this.#notReady());
     this.#enter('stop-accepting');
     this.#rounds.watch();
+    await nextIteration();
     await Promise.all(this.#servers.map(server => stopAccepting(server, this.#settings.shared || this.#time.aborted)));
     await this.#until(ask(this.#settings.onStoppedAccepting));
     this.#enter('finishing');
@@ -78,7 +80,7 @@ export class Course {
   async #notReady(): Promise<void> {
     await ask(this.#settings.onNotReady);
     // A pause of 0 takes a millisecond: for clients on their way to us, unless others accept them as well.
-    if (this.#settings.delay === 0 && this.#settings.shared) return;
+    if (this.#settings.delay === 0 && this.#settings.shared) return nextIteration();
     const signal = AbortSignal.any([this.#time, this.#delayOver]);
     // It rejects when it is cut short, which is what was wanted.
     if (!signal.aborted) await pause(this.#settings.delay, undefined, { signal }).catch(() => undefined);

@@ -1,5 +1,8 @@
 import { createServer } from 'node:http';
 import { Duplex } from 'node:stream';
+import { settingsOf } from '../drain/options.ts';
+import { Rounds } from '../drain/rounds.ts';
+import { trackConnections } from '../drain/track.ts';
 import { decode, encode, MAX_MESSAGE_BYTES } from '../handoff/protocol.ts';
 import { close } from '../kernel/fd.ts';
 import { finishTicks } from '../kernel/handle.ts';
@@ -12,6 +15,7 @@ import { receiveFds, sendFds, seqpacketPair } from '../kernel/scm-rights.ts';
  */
 
 const CONNECTIONS = 2;
+const settings = settingsOf({ shared: true, handOff: () => true });
 const BODY = 'name=value&'.repeat(1_000);
 const REQUESTS = [
   'GET /?a=b HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n',
@@ -24,13 +28,14 @@ export function rehearse(): void {
   exchange();
 }
 
-/** Answers requests that nobody has sent, with a server that does not listen. */
+/** Answers requests that nobody has sent, with a server that does not listen; then the server's drain begins. */
 function answer(): void {
   const server = createServer((request, response) => {
     request.resume();
     response.setHeader('Content-Type', 'text/plain');
     response.end('hello\n');
   });
+  trackConnections(server);
   // Any Duplex will do (Event: 'connection' of http.Server).
   const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   server.emit('connection', socket);
@@ -38,6 +43,9 @@ function answer(): void {
     socket.emit('data', Buffer.from(request));
     finishTicks();
   }
+  const rounds = new Rounds([server], settings, 0);
+  rounds.watch();
+  rounds.begin();
   socket.destroy();
   finishTicks();
 }
