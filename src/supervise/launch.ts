@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
-import { collectGarbage } from '../kernel/heap.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Binder } from './binder.ts';
@@ -13,6 +12,7 @@ import { Interception } from './intercept.ts';
 import { watchForListener } from './listen-watch.ts';
 import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
+import { Preparations } from './preparations.ts';
 import { beside, moveInto, restorePrivateDirectory, unlinkQuietly, writeBeside } from './private-directory.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
@@ -20,14 +20,6 @@ import type { Running } from './running.ts';
 import type { Role } from './spare.ts';
 import { Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
-
-/** After a restart, the next one's stage is set when the old generation has had the processor for a while. */
-const PREPARE_AFTER_MS = 500;
-/** Not at the same time: clients of both generations wait for as long as we have the processor. */
-const COLLECT_AFTER_MS = 1_000;
-/** The hook of a busy program says late that the same command would wait; most programs have none. */
-const CONSENT_LOOKS = 20;
-const CONSENT_LOOK_MS = 500;
 
 export interface LauncherHost {
   holder: Holder;
@@ -51,7 +43,7 @@ export class Launcher {
   readonly #spawner: Spawner;
   readonly #user: User | undefined;
   readonly #hook: string | undefined;
-  readonly #preparations: NodeJS.Timeout[] = [];
+  readonly #preparations = new Preparations();
   readonly #roles = new WeakMap<Running, Role>();
   /** Whose announcement is written down. */
   readonly #announced = new WeakSet<Running>();
@@ -86,15 +78,16 @@ export class Launcher {
    * @param next number of the generation that will be next
    */
   prepareLater(current: Running, next: number): void {
-    this.cancelPreparations();
-    this.#later(PREPARE_AFTER_MS, () => this.#setStage());
-    this.#later(COLLECT_AFTER_MS, collectGarbage);
-    const { standbyMs } = this.#options;
-    if (standbyMs !== undefined) this.#later(standbyMs, () => this.#letStandBy(current, next));
+    this.#preparations.begin({
+      setStage: () => this.#setStage(),
+      standBy: () => this.#standBy(current, next),
+      standbyMs: this.#options.standbyMs,
+    });
   }
 
-  #later(ms: number, work: () => void): void {
-    this.#preparations.push(setTimeout(work, ms).unref());
+  /** Nothing is prepared any more, until {@link prepareLater} is called again. */
+  cancelPreparations(): void {
+    this.#preparations.cancel();
   }
 
   #setStage(): void {
@@ -106,26 +99,20 @@ export class Launcher {
     return this.#spawner.standby;
   }
 
-  #letStandBy(current: Running, next: number, looks = 1): void {
-    if (current.pid === undefined) return;
-    if (!existsSync(this.#consentOf(current))) {
-      if (looks < CONSENT_LOOKS) this.#later(CONSENT_LOOK_MS, () => this.#letStandBy(current, next, looks + 1));
-      return;
-    }
+  /** False where nobody has consented yet. */
+  #standBy(current: Running, next: number): boolean {
+    if (current.pid === undefined || !existsSync(this.#consentOf(current))) return false;
     this.#setStage();
     try {
       const role = this.#roleOf(next, notifyPath(this.#directory, next));
       // Who has consented was told nothing else; an env file that was changed may tell Node to do something.
-      if (role.env.NODE_OPTIONS !== this.#roles.get(current)?.env.NODE_OPTIONS) return;
-      this.#spawner.standBy(role, current.pid);
+      if (role.env.NODE_OPTIONS === this.#roles.get(current)?.env.NODE_OPTIONS) {
+        this.#spawner.standBy(role, current.pid);
+      }
     } catch {
       // The env file cannot be read: the restart will say so, if it is still so.
     }
-  }
-
-  /** Until {@link prepareLater} is called again. */
-  cancelPreparations(): void {
-    for (const timer of this.#preparations.splice(0)) clearTimeout(timer);
+    return true;
   }
 
   async close(): Promise<void> {
