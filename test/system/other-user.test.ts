@@ -109,7 +109,7 @@ test('a server whose user cannot reach the runtime directory serves, without a h
   using made = serverFolder();
   const runtime = join(made.folder, 'closed');
   mkdirSync(runtime, { mode: 0o700 });
-  const { run, port } = await serve('', { runtime });
+  const { run, port } = await serve('', { runtime, args: ['--name', 'unreached'] });
   await using _ = run;
   await run.event('notice', ({ text }) => text.includes('cannot reach'));
   await run.restart();
@@ -117,6 +117,7 @@ test('a server whose user cannot reach the runtime directory serves, without a h
   expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
   expect(run.events.some(event => event.type === 'backoff')).toBe(false);
   chmodSync(runtime, 0o755);
+  expect(existsSync(join(runtime, 'relisten', 'unreached.d'))).toBe(true);
   await run.stop();
-  expect(existsSync(join(runtime, 'relisten', 'node.d'))).toBe(false);
+  expect(existsSync(join(runtime, 'relisten', 'unreached.d'))).toBe(false);
 });

@@ -59,11 +59,11 @@ needs('linux', 'prlimit').test('too few descriptors while a restart is prepared 
 
 needs('linux').test('a runtime directory that a cleaner has removed is made again', async () => {
   const port = await freePort();
-  await using run = await new Supervised(server(port)).started();
+  await using run = await new Supervised(server(port), { args: ['--name', 'kept'] }).started();
   const own = join(run.runtime, 'relisten');
   rmSync(own, { recursive: true });
   for (let restart = 0; restart < 2; restart++) await run.restart();
-  expect(readdirSync(own)).toContain('main.d');
+  expect(readdirSync(own)).toContain('kept.d');
   const notices = run.events.flatMap(event => (event.type === 'notice' ? [event.text] : []));
   expect(notices.filter(text => text !== 'SIGHUP: restarting')).toEqual([]);
   expect(await run.stop()).toMatchObject({ left: [] });
