@@ -27,7 +27,9 @@ function subscribe(): void {
     const { server } = message as { server: import('node:net').Server };
     // The cluster module takes the handle away from the server in the next tick.
     const handle: unknown = Reflect.get(server, '_handle');
-    begin(listening => listening.onListening(server, handle));
+    // The main thread, which gets the signals, has to hear of another thread's server first.
+    const { isMainThread } = process.getBuiltinModule('worker_threads');
+    begin(listening => listening.onListening(server, handle), isMainThread ? AFTER_FIRST_CLIENTS_MS : 0);
   });
   // A cluster worker that listens says so to this process, which has to outlive it (cluster.ts).
   subscribe('child_process', message => {
@@ -42,7 +44,8 @@ function subscribe(): void {
     channel.unref();
     channel.onmessage = event => {
       const { type, thread } = (event as { data: { type: string; thread: number } }).data;
-      if (type === 'listening') begin(listening => listening.onThread(thread));
+      // Its clients are that thread's, so nobody here waits; and a signal may come soon.
+      if (type === 'listening') begin(listening => listening.onThread(thread), 0);
     };
   });
 }
@@ -50,11 +53,9 @@ function subscribe(): void {
 /** Those who waited for this generation come first: to load takes some milliseconds. */
 const AFTER_FIRST_CLIENTS_MS = 10;
 
-function begin(act: (listening: Listening) => void): void {
+function begin(act: (listening: Listening) => void, afterMs = AFTER_FIRST_CLIENTS_MS): void {
   const ready = announceReceiver();
-  loading ??= new Promise(resolve => setTimeout(resolve, AFTER_FIRST_CLIENTS_MS).unref()).then(
-    () => import('./listening.ts'),
-  );
+  loading ??= new Promise(resolve => setTimeout(resolve, afterMs).unref()).then(() => import('./listening.ts'));
   const begun = loading.then(listening => {
     listening.setStarted(started);
     act(listening);
