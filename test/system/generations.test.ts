@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { needs } from '../tools.ts';
@@ -136,4 +136,24 @@ test('relisten that is told to end drains its server, and ends as it did', async
   await run.started();
   expect(await run.stop('SIGINT')).toEqual({ code: 0, signal: null, left: [] });
   expect(existsSync(`/proc/${run.ready?.pid}`)).toBe(false);
+});
+
+test('a directory that is a link, and was switched to the next release, is where the next generation runs', async () => {
+  using made = serverFolder();
+  const [port, current] = [await freePort(), join(made.folder, 'current')];
+  for (const release of ['one', 'two']) {
+    mkdirSync(join(made.folder, release));
+    const server = `require('node:http').createServer((_, a) => a.end('${release}')).listen(${port}, '127.0.0.1')`;
+    writeFileSync(join(made.folder, release, 'server.cjs'), server);
+  }
+  symlinkSync('one', current);
+  const under = ['sh', '-c', 'cd "$0" && exec "$@"', current];
+  await using run = await new Supervised(['node', 'server.cjs'], { under }).started();
+  const answer = async () => (await fetch(`http://127.0.0.1:${port}/`, { headers: { Connection: 'close' } })).text();
+  expect(await answer()).toBe('one');
+  symlinkSync('two', `${current}.new`);
+  renameSync(`${current}.new`, current);
+  await run.restart();
+  expect(await answer()).toBe('two');
+  expect(await run.stop()).toMatchObject({ left: [] });
 });

@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { needs } from '../tools.ts';
 import { ask, httpGet } from './clients.ts';
@@ -11,6 +12,7 @@ import { serverFolder } from './servers.ts';
  */
 
 const { test } = needs('linux', 'root');
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A runtime directory that others may pass. */
 function openRuntime(folder: string): string {
@@ -120,4 +122,22 @@ test('a server whose user cannot reach the runtime directory serves, without a h
   expect(existsSync(join(runtime, 'relisten', 'unreached.d'))).toBe(true);
   await run.stop();
   expect(existsSync(join(runtime, 'relisten', 'unreached.d'))).toBe(false);
+});
+
+test('a hook that the user cannot read is left out, and relisten says so', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  // relisten itself lies where only root may look; a bind mount, so that it is all of it.
+  const closed = join(made.folder, 'closed');
+  mkdirSync(closed, { mode: 0o700 });
+  const mount = `mount -t tmpfs -o mode=700 tmpfs "$0" && mkdir "$0/root" && mount --bind ${JSON.stringify(ROOT)} "$0/root" && shift 2 && exec node "$0/root/dist/cli/main.js" "$@"`;
+  const script = `require('node:http').createServer((_, answer) => answer.end()).listen(${port}, '127.0.0.1')`;
+  await using run = new Supervised(['node', '-e', script], {
+    args: ['--user', String(NOBODY)],
+    runtime: openRuntime(made.folder),
+    under: ['unshare', '-m', 'sh', '-c', mount, closed],
+  });
+  await run.event('notice', ({ text }) => /^nobody cannot read .*hook\.cjs: the hook is left out/.test(text));
+  await run.started();
+  expect(await run.stop()).toMatchObject({ left: [] });
 });

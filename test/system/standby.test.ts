@@ -32,6 +32,11 @@ async function serve(folder: string, options: RunOptions = {}, command = ['node'
   return { run, port, answer };
 }
 
+/** The process that is held for the next command, and has not become it. */
+function spareOf(run: Supervised): number | undefined {
+  return run.family(run.pid).find(pid => commandOf(pid) === 'relisten-spare');
+}
+
 /** Waits for the process that stands by for the generation after the ready one. */
 async function stoodBy(run: Supervised): Promise<number> {
   const from = run.events.findLastIndex(event => event.type === 'state' && event.state === 'ready');
@@ -186,8 +191,8 @@ test('what a shell starts in a session of its own speaks for itself alone: the s
   const { run } = await serve(made.folder, { args: AT_ONCE }, ['bash', join(made.folder, 'start.sh')]);
   await using _ = run;
   for (let restart = 0; restart < 2; restart++) {
-    const { at } = await run.restart();
-    await run.until(() => Date.now() - at > 700);
+    await run.restart();
+    await run.until(() => spareOf(run) !== undefined);
   }
   expect(readFileSync(work, 'utf8')).toBe('done\n'.repeat(3));
   expect(run.events.some(({ type }) => type === 'standby')).toBe(false);
@@ -201,8 +206,8 @@ test('an env file that tells Node to do something in advance is waited for', asy
   const { run } = await serve(made.folder, { args: ['--standby', '200ms', '--env-file', file] });
   await using _ = run;
   writeFileSync(file, `NODE_OPTIONS=--inspect=${await freePort()}\n`);
-  const { at } = run.ready ?? { at: 0 };
-  await run.until(() => Date.now() - at > 1_200);
+  // The stage is set later than a standby would have begun on it.
+  await run.until(() => spareOf(run) !== undefined);
   expect(run.family(run.pid).filter(pid => commandOf(pid).startsWith('node '))).toEqual([run.ready?.pid]);
   expect((await run.restart()).generation).toBe(2);
   expect(await run.stop()).toMatchObject({ left: [] });
@@ -217,9 +222,8 @@ for (const [what, signal] of [
     const isSpare = signal === 'SIGTERM';
     const { run, answer } = await serve(made.folder, { args: isSpare ? ['--no-standby'] : AT_ONCE });
     await using _ = run;
-    const spare = () => run.family(run.pid).find(pid => pid !== run.ready?.pid && commandOf(pid) === 'relisten-spare');
-    if (isSpare) await run.until(() => spare() !== undefined);
-    const pid = isSpare ? spare() : await stoodBy(run);
+    if (isSpare) await run.until(() => spareOf(run) !== undefined);
+    const pid = isSpare ? spareOf(run) : await stoodBy(run);
     process.kill(pid ?? 0, signal);
     const ready = await run.restart();
     expect(ready.pid).not.toBe(pid);
