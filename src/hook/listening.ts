@@ -2,13 +2,13 @@ import type { ChildProcess } from 'node:child_process';
 import type { Server } from 'node:net';
 import { isMainThread } from 'node:worker_threads';
 import { shieldFromClose } from '../drain/shield.ts';
-import { isRoundRobin, Primary, primaryClosed, tellPrimary } from './cluster.ts';
+import { isRoundRobin, Primary, primaryClosed } from './cluster.ts';
 import { consentToStandBy, type Started } from './consent.ts';
 import type { Lifetime } from './lifetime.ts';
-import { isServed } from './served.ts';
-import { onStopSignal } from './stop-signal.ts';
 import { deadlineUnder, readSurroundings, type Surroundings } from './surroundings.ts';
-import { obeyMainThread, stopThreads } from './threads.ts';
+import { stopThreads } from './threads.ts';
+
+export { signalListener } from './stop-signal.ts';
 
 /*
  * What the hook does in a process that listens, or has others that do: one of it per thread.
@@ -37,17 +37,17 @@ let accepting = true;
  * A server of this thread listens; called soon after.
  *
  * @param handle what it had to listen with in that moment
+ * @param ours it is to be drained
  */
-export function onListening(server: Server, handle: unknown): void {
+export function onListening(server: Server, handle: unknown, ours: boolean): void {
   if (!around) return;
   if (isTakenAway(server, handle)) {
     primary.addListener(handle);
     install(around);
     return;
   }
-  if (!server.listening || !counts(server)) return;
+  if (!server.listening || !ours) return;
   add(server);
-  if (!installed) tellPrimary(() => onPrimaryStopped(around));
   install(around);
 }
 
@@ -97,6 +97,11 @@ export function onThread(thread: number): void {
   if (around) install(around);
 }
 
+/** It has ended, or has nothing to stop any more. */
+export function onThreadStopped(thread: number): void {
+  threads.delete(thread);
+}
+
 /** The listener of a cluster's primary: its server was only there to make it. */
 function isTakenAway(server: Server, handle: unknown): handle is { close(): void } {
   const open = typeof handle === 'object' && handle !== null && Number(Reflect.get(handle, 'fd')) >= 0;
@@ -106,25 +111,23 @@ function isTakenAway(server: Server, handle: unknown): handle is { close(): void
 function install(facts: Surroundings): void {
   if (installed) return;
   installed = true;
-  if (isMainThread) {
-    onStopSignal(facts.stopSignal, () => stop(facts));
-    consentToStandBy(facts, started);
-  } else obeyMainThread(() => stop(facts));
+  if (isMainThread) consentToStandBy(facts, started);
 }
 
-/**
- * Where the signal went to the primary alone, this worker's own listeners must hear of it too. The primary may call
- * cluster.disconnect() next, which closes the servers here before the signal has come.
- */
-function onPrimaryStopped({ stopSignal }: Surroundings): void {
+/** Whether there is anything to do when this thread is told to stop. */
+export function hasSomethingToStop(): boolean {
+  return installed;
+}
+
+/** Where the signal went to the primary alone, this worker's own listeners must hear of it too. */
+export function onPrimaryStopped(): void {
   accepting = false;
-  if (stopping) return;
-  shield();
-  process.kill(process.pid, stopSignal);
+  if (stopping || !around) return;
+  process.kill(process.pid, around.stopSignal);
 }
 
 /** From now on the program's own close() of a server is the drain's. */
-function shield(): void {
+export function shield(): void {
   for (const server of servers) {
     if (!shields.has(server))
       shields.set(
@@ -134,9 +137,10 @@ function shield(): void {
   }
 }
 
-async function stop(facts: Surroundings): Promise<void> {
+/** Everything of this thread, and what it has to stop for others. */
+export async function stop(): Promise<void> {
   stopping = true;
-  await Promise.all([drainServers(facts), stopThreads(threads), primary.stop()]);
+  await Promise.all([around && drainServers(around), stopThreads(threads), primary.stop()]);
 }
 
 async function drainServers(facts: Surroundings): Promise<void> {
@@ -145,7 +149,6 @@ async function drainServers(facts: Surroundings): Promise<void> {
   const roundRobin = [...servers].some(isRoundRobin);
   const shared = facts.intercepted || roundRobin;
   const onNotReady = () => (roundRobin && accepting ? primaryClosed() : undefined);
-  // At once: the program's own listeners for the signal run when this returns.
   shield();
   try {
     const lifetime = await load();
@@ -155,17 +158,4 @@ async function drainServers(facts: Surroundings): Promise<void> {
     for (const remove of shields.values()) remove();
     shields.clear();
   }
-}
-
-/**
- * | server                      | address   | counts                                               |
- * |-----------------------------|-----------|------------------------------------------------------|
- * | of `serve()`                | any       | no: it does all this itself                          |
- * | HTTP                        | any       | yes                                                  |
- * | raw TCP, TLS, HTTP/2        | TCP       | yes                                                  |
- * | raw                         | unix path | no: tools talk to their own children there (tsx, IPC)|
- */
-function counts(server: Server): boolean {
-  if (isServed(server)) return false;
-  return 'maxRequestsPerSocket' in server || typeof server.address() === 'object';
 }

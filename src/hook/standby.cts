@@ -11,6 +11,7 @@ const NAME = 'relisten-spare';
 
 /** In the order in which a server needs it; synchronously, which import() is not. */
 const PREPARATIONS = [
+  () => require('./begin.cjs'),
   () => require('./listening.js'),
   () => require('./lifetime.js'),
   () => require('../drain/course.js'),
@@ -18,14 +19,13 @@ const PREPARATIONS = [
   () => require('./rehearse.js').rehearse(),
 ];
 
-module.exports = stand(Number(process.env.RELISTEN_STANDBY));
+stand(Number(process.env.RELISTEN_STANDBY));
 
-/** @returns listening.ts, unless the restart has come before everything was loaded */
-function stand(gate: number): unknown {
+function stand(gate: number): void {
   // Neither what this process starts nor its threads stand by.
   delete process.env.RELISTEN_STANDBY;
   try {
-    return prepare(gate) ? wait(gate) : undefined;
+    if (prepare(gate)) wait(gate);
   } finally {
     fs.closeSync(gate);
   }
@@ -40,7 +40,7 @@ function prepare(gate: number): boolean {
   return true;
 }
 
-function wait(gate: number): unknown {
+function wait(gate: number): void {
   require('../kernel/fd.js').setNonblocking(gate, false);
   const resumeName: () => void = require('../kernel/thread-name.js').nameMainThread(NAME);
   const { uptime } = process;
@@ -56,7 +56,7 @@ function wait(gate: number): unknown {
   resumeName();
   const listening = require('./listening.js');
   listening.setLoaded();
-  return listening;
+  require('./begin.cjs').setLoaded(listening);
 }
 
 /** False while nothing is said. */

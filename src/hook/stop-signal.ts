@@ -14,9 +14,26 @@ import { holdExit } from './exit.ts';
  * @param again the signal came once more; wrappers such as npm send it twice, so this need not mean hurry
  */
 export function onStopSignal(signal: NodeJS.Signals, stop: () => Promise<unknown>, again?: () => void): void {
+  const listener = () => obey();
+  const obey = signalListener(signal, listener, stop, again);
+  // First of all, so that what the program's own listeners do to its servers finds them shielded.
+  process.prependListener(signal, listener);
+}
+
+/**
+ * What {@link onStopSignal} does at the signal.
+ *
+ * @param listener who is called by the signal, and calls this
+ */
+export function signalListener(
+  signal: NodeJS.Signals,
+  listener: () => void,
+  stop: () => Promise<unknown>,
+  again?: () => void,
+): () => void {
   let stopping = false;
   let unhandled = false;
-  const listener = () => {
+  return () => {
     if (process.listenerCount(signal) - 1 <= signalExitListeners()) unhandled = true;
     if (stopping) {
       again?.();
@@ -30,8 +47,6 @@ export function onStopSignal(signal: NodeJS.Signals, stop: () => Promise<unknown
       if (unhandled) process.kill(process.pid, signal);
     });
   };
-  // First of all, so that what the program's own listeners do to its servers finds them shielded.
-  process.prependListener(signal, listener);
 }
 
 /** The package signal-exit (3 and 4) listens too, and raises the signal again if nobody else does. */

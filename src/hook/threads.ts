@@ -1,4 +1,4 @@
-import { BroadcastChannel, threadId } from 'node:worker_threads';
+import { BroadcastChannel } from 'node:worker_threads';
 
 /*
  * Worker threads get no signals, so the main thread tells them. What they say goes over a BroadcastChannel, which
@@ -7,17 +7,8 @@ import { BroadcastChannel, threadId } from 'node:worker_threads';
 
 type ThreadMessage = { type: 'listening' | 'stopped'; thread: number } | { type: 'stop' };
 
-/** The same in the hook itself, which must not import anything. */
+/** The same in the other threads (begin.cts). */
 const CHANNEL = 'relisten';
-
-/** In a worker thread: says that it listens, and stops when it is told to. */
-export function obeyMainThread(stop: () => Promise<unknown>): void {
-  const channel = openChannel(message => {
-    if (message.type !== 'stop') return;
-    stop().finally(() => channel.postMessage({ type: 'stopped', thread: threadId }));
-  });
-  channel.postMessage({ type: 'listening', thread: threadId });
-}
 
 /** In the main thread: has the other threads that listen stop, and waits for them. */
 export function stopThreads(threads: Set<number>): Promise<void> {

@@ -1,6 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ownersOf } from '../../src/kernel/proc-fd.ts';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { KeepAlive } from '../fixtures/keep-alive.ts';
 import { freePort, Supervised } from '../fixtures/supervised.ts';
 
@@ -19,6 +24,12 @@ async function supervise(args: string[], supervise: object = {}): Promise<{ supe
   cleanups.push(() => supervised.stop());
   await supervised.ready();
   return { supervised, port };
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hook-'));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  return folder;
 }
 
 async function connect(port: number): Promise<KeepAlive> {
@@ -67,6 +78,26 @@ describe('a program that was not changed', () => {
     expect(of('spawned').slice(1)).toEqual(of('standby').slice(0, 3));
   });
 
+  test('has a primary that passes on what it has accepted for workers which are busy', async () => {
+    const { supervised, port } = await supervise(['nothing', 'cluster']);
+    const { pid = 0 } = await supervised.until(({ type }) => type === 'spawned');
+    const go = join(temporaryFolder(), 'go');
+    const isUp = (path: string) => connect(port).then(client => client.request(path));
+    // Whoever listens first has both until the other does.
+    while (new Set(await Promise.all(['/pid', '/pid'].map(isUp))).size < 2);
+    const blocked = [isUp(`/until${go}`), isUp(`/until${go}`)];
+    const clients = await Promise.all(Array.from({ length: 6 }, () => connect(port)));
+    const answers = clients.map(client => client.request('/x'));
+    await supervised.restart();
+    const listener = new Set(dumpTcp({ localPort: port, states: ['LISTEN'] }).map(({ inode }) => inode));
+    const accepts = () => [...ownersOf(listener, () => false).values()].flat().includes(pid);
+    while (accepts()) await new Promise(setImmediate);
+    writeFileSync(go, '');
+    const all = await Promise.all([...blocked, ...answers]);
+    expect(all.filter(answer => /^[12] GET /.test(answer))).toHaveLength(8);
+    expect(await supervised.exited(1)).toEqual({ code: null, signal: 'SIGTERM' });
+  });
+
   test('finishes what is in flight, and keeps that connection too', async () => {
     const { supervised, port } = await supervise([]);
     const client = await connect(port);
@@ -111,6 +142,45 @@ describe('a program that listens to the signal itself', () => {
     expect(await supervised.exited(1)).toEqual(exit);
     expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual(['2 GET /2', '2 GET /2']);
   });
+});
+
+describe('a process that is told to stop by its first request, when nothing is loaded yet', () => {
+  const program = (onSignal: string) => `
+    const server = require('node:http').createServer((request, response) => {
+      process.kill(process.pid, 'SIGTERM');
+      setTimeout(() => response.end('whole'), 50);
+    });
+    ${onSignal}
+    server.listen(0, '127.0.0.1', () => fetch('http://127.0.0.1:' + server.address().port)
+      .then(response => response.text()).then(console.log, console.log));`;
+
+  test.each([
+    ['no listener of its own', '', { status: null, signal: 'SIGTERM' }],
+    ['one that exits', "process.on('SIGTERM', () => process.exit(7))", { status: 7, signal: null }],
+    [
+      'one that closes',
+      "process.on('SIGTERM', () => server.close(() => process.exit(7)))",
+      { status: 7, signal: null },
+    ],
+  ])('answers it all the same, with %s', (_, onSignal, end) => {
+    const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
+    const run = spawnSync(process.execPath, ['-r', HOOK, '-e', program(onSignal)], { env, encoding: 'utf8' });
+    expect(run).toMatchObject({ ...end, stdout: 'whole\n', stderr: '' });
+  });
+});
+
+test('a thread that listened and has ended is not waited for', () => {
+  const thread = "require('node:http').createServer().listen(0, () => setTimeout(() => process.exit(), 100))";
+  const program = `
+    process.on('SIGTERM', () => process.exit(7));
+    setInterval(() => {}, 1_000);
+    const worker = new (require('node:worker_threads').Worker)(${JSON.stringify(thread)}, { eval: true });
+    worker.on('exit', () => {
+      require('node:http').createServer().listen(0, () => process.kill(process.pid, 'SIGTERM'));
+    });`;
+  const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
+  const run = spawnSync(process.execPath, ['-r', HOOK, '-e', program], { env, timeout: 20_000, killSignal: 'SIGKILL' });
+  expect(run).toMatchObject({ status: 7, signal: null });
 });
 
 describe('a process that never listens', () => {

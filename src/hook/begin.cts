@@ -1,0 +1,230 @@
+/*
+ * From the tick in which a server listens: the order to stop is heard at once, for it may come soon. What it takes to obey
+ * it is loaded when whoever waited for this process has been answered, or when the order comes. Loaded at the first listen.
+ */
+
+type Server = import('node:net').Server;
+type ChildProcess = import('node:child_process').ChildProcess;
+type BroadcastChannel = import('node:worker_threads').BroadcastChannel;
+type Listening = typeof import('./listening.ts');
+type StopSignal = typeof import('./stop-signal.ts');
+type Shield = typeof import('../drain/shield.ts');
+type Started = import('./consent.ts').Started;
+
+const { RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_STOP_SIGNAL } = process.env;
+const SIGNAL = (RELISTEN_STOP_SIGNAL ?? 'SIGTERM') as NodeJS.Signals;
+const { isMainThread, threadId } = process.getBuiltinModule('worker_threads');
+
+/** Those who waited for this generation come first: to load takes some milliseconds. */
+const AFTER_FIRST_CLIENTS_MS = 10;
+
+let started: Started = { script: undefined, options: [] };
+let listening: Listening | undefined;
+let loading: Promise<Listening> | undefined;
+let loadNow: () => void = () => undefined;
+/** What listening.ts does not know of yet. */
+let unknown = 0;
+const unknownServers = new Set<Server>();
+/** What undoes the shield of a server that it did not know of. */
+const shields: (() => void)[] = [];
+/** Hears no order any more. */
+let deafen: (() => void) | undefined;
+let hasToldPrimary = false;
+
+module.exports = { setStarted, setLoaded, onServer, onWorker, onThread, onThreadStopped };
+
+/** How this process was started, before it changed anything of that. */
+function setStarted(facts: Started): void {
+  started = facts;
+}
+
+/** All of it was loaded ahead. */
+function setLoaded(loaded: Listening): void {
+  loading = Promise.resolve(loaded);
+  listening = loaded;
+}
+
+/** A server of this thread listens, with this handle. */
+function onServer(server: Server, handle: unknown): void {
+  const ours = counts(server);
+  if (ours) {
+    unknownServers.add(server);
+    hear();
+    tellPrimary();
+  }
+  begin(loaded => {
+    unknownServers.delete(server);
+    loaded.onListening(server, handle, ours);
+  });
+}
+
+/** A cluster worker of this process listens. */
+function onWorker(worker: ChildProcess): void {
+  hear();
+  begin(loaded => loaded.onWorker(worker));
+}
+
+/** A worker thread of this process listens: its clients are that thread's, so nobody waits for this one. */
+function onThread(thread: number): void {
+  hear();
+  begin(loaded => loaded.onThread(thread), 0);
+}
+
+/** It has ended, or has nothing to stop any more. */
+function onThreadStopped(thread: number): void {
+  loading?.then(loaded => loaded.onThreadStopped(thread)).catch(() => undefined);
+}
+
+/**
+ * | server                      | address   | counts                                               |
+ * |-----------------------------|-----------|------------------------------------------------------|
+ * | of `serve()`                | any       | no: it does all this itself                          |
+ * | HTTP                        | any       | yes                                                  |
+ * | raw TCP, TLS, HTTP/2        | TCP       | yes                                                  |
+ * | raw                         | unix path | no: tools talk to their own children there (tsx, IPC)|
+ */
+function counts(server: Server): boolean {
+  // See served.ts.
+  if (Reflect.get(server, Symbol.for('relisten.served')) === true) return false;
+  return 'maxRequestsPerSocket' in server || typeof server.address() === 'object';
+}
+
+function begin(act: (loaded: Listening) => void, afterMs = isMainThread ? AFTER_FIRST_CLIENTS_MS : 0): void {
+  const ready = announceReceiver();
+  unknown++;
+  loading ??= load(afterMs);
+  loading
+    .then(loaded => {
+      loaded.setStarted(started);
+      act(loaded);
+      unknown--;
+      if (loaded.hasSomethingToStop()) hear();
+      else if (unknown === 0) deafen?.();
+      return loaded.settled();
+    })
+    .catch((error: unknown) => {
+      process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
+    })
+    .finally(ready);
+}
+
+async function load(afterMs: number): Promise<Listening> {
+  await new Promise<void>(resolve => {
+    loadNow = resolve;
+    setTimeout(resolve, afterMs).unref();
+  });
+  try {
+    // What is being imported cannot be required, and the signal may come meanwhile.
+    requireStopSignal();
+    requireShield();
+  } catch {
+    // Not in a Node that was told to require no ES module: there the stop signal does what it would have, until all is loaded.
+  }
+  listening = await import('./listening.ts');
+  return listening;
+}
+
+function requireStopSignal(): StopSignal {
+  return require('./stop-signal.js');
+}
+
+function requireShield(): Shield {
+  return require('../drain/shield.js');
+}
+
+/** From now on this thread is told to stop before it ends: the main one by the signal, others by that one (threads.ts). */
+function hear(): void {
+  deafen ??= isMainThread ? hearSignal() : hearMainThread();
+}
+
+function hearSignal(): () => void {
+  let obey: (() => void) | undefined;
+  const listener = () => {
+    try {
+      obey ??= (listening ?? requireStopSignal()).signalListener(SIGNAL, listener, stop);
+    } catch {
+      process.off(SIGNAL, listener);
+      if (process.listenerCount(SIGNAL) === 0) process.kill(process.pid, SIGNAL);
+    }
+    obey?.();
+  };
+  // First of all, so that what the program's own listeners do to its servers finds them shielded.
+  process.prependListener(SIGNAL, listener);
+  return () => {
+    process.off(SIGNAL, listener);
+    deafen = undefined;
+  };
+}
+
+function hearMainThread(): () => void {
+  const channel = new BroadcastChannel('relisten') as unknown as BroadcastChannel;
+  channel.onmessage = event => {
+    if ((event as { data: { type: string } }).data.type !== 'stop') return;
+    stop().finally(() => channel.postMessage({ type: 'stopped', thread: threadId }));
+  };
+  channel.unref();
+  channel.postMessage({ type: 'listening', thread: threadId });
+  return () => {
+    channel.postMessage({ type: 'stopped', thread: threadId });
+    channel.close();
+    deafen = undefined;
+  };
+}
+
+/**
+ * In a worker of a cluster: see cluster.ts. The primary may call cluster.disconnect() when it has told us to stop, which
+ * closes the servers here before our own signal has come: so they are shielded at its word.
+ */
+function tellPrimary(): void {
+  // For workers alone the module is loaded already.
+  const isWorker = process.connected === true && Reflect.get(process.getBuiltinModule('cluster'), 'isWorker') === true;
+  if (hasToldPrimary || !isWorker) return;
+  hasToldPrimary = true;
+  process.send?.({ cmd: 'NODE_RELISTEN', act: 'listening' });
+  process.on('internalMessage', (message: { cmd?: unknown; act?: unknown }) => {
+    if (message?.cmd !== 'NODE_RELISTEN') return;
+    if (message.act === 'ask') process.send?.({ cmd: 'NODE_RELISTEN', act: 'here' });
+    if (message.act !== 'closed') return;
+    shield();
+    loadNow();
+    loading?.then(loaded => loaded.onPrimaryStopped()).catch(() => undefined);
+  });
+}
+
+async function stop(): Promise<void> {
+  shield();
+  loadNow();
+  try {
+    await (await loading)?.stop();
+  } catch {
+    // It has been told that this does not work here.
+  }
+  for (const undo of shields.splice(0)) undo();
+}
+
+/** At once: the program's own listeners, which may close its servers, run when this returns. */
+function shield(): void {
+  listening?.shield();
+  try {
+    for (const server of unknownServers) shields.push(requireShield().shieldFromClose(server, () => undefined));
+  } catch {
+    // Not in a Node that was told to require no ES module.
+  }
+  unknownServers.clear();
+}
+
+/**
+ * Says that this thread will receive connections of the older generation, which then waits for it.
+ *
+ * @returns takes that back
+ */
+function announceReceiver(): () => void {
+  const fs = process.getBuiltinModule('fs');
+  const path = `${RELISTEN_DIR}/loading-${RELISTEN_GENERATION}-${process.pid}-${process.hrtime.bigint()}`;
+  try {
+    fs.writeFileSync(path, '');
+  } catch {
+    return () => {}; // a directory that we may not write to is one that we cannot receive in
+  }
+  return () => fs.rmSync(path, { force: true });
+}
