@@ -62,23 +62,24 @@ export function decide(
 ): Decision {
   const { connection, upgradedSince } = leaver;
   leaver.protocol = protocolOf(connection);
-  const since = connection.since;
+  const { since } = connection;
+  const { now, offerable, othersHold } = facts;
   if (isHandshaking(connection)) {
-    return decideHttp1({ ...facts, offerable: false, use: 'silent', since, idleSince: since }, grace);
+    return decideHttp1({ use: 'silent', now, since, idleSince: since, offerable: false, othersHold }, grace);
   }
   if (leaver.protocol === 'http2') {
     const until = leaver.isLate ? since + grace.silentGrace : 0;
-    return facts.now < until ? { act: 'wait', until, holds: true } : { act: 'leave', holds: true };
+    return now < until ? { act: 'wait', until, holds: true } : { act: 'leave', holds: true };
   }
   if (leaver.protocol === 'webSocket') return { act: 'wait', until: Number.POSITIVE_INFINITY, holds: true };
   if (leaver.protocol === 'upgraded') {
     const use = upgradedSince === undefined ? 'busy' : 'silent';
-    return decideTcp({ ...facts, offerable: false, use, since: upgradedSince ?? since }, grace);
+    return decideTcp({ use, now, since: upgradedSince ?? since, offerable: false }, grace);
   }
   const use = useOf(leaver, idle);
-  if (leaver.protocol === 'tcp') return decideTcp({ ...facts, use, since }, grace);
-  leaver.idleSince = use === 'idle' ? (leaver.idleSince ?? facts.now) : undefined;
-  return decideHttp1({ ...facts, use, since, idleSince: leaver.idleSince ?? facts.now }, grace);
+  if (leaver.protocol === 'tcp') return decideTcp({ use, now, since, offerable }, grace);
+  leaver.idleSince = use === 'idle' ? (leaver.idleSince ?? now) : undefined;
+  return decideHttp1({ use, now, since, idleSince: leaver.idleSince ?? now, offerable, othersHold }, grace);
 }
 
 /**

@@ -142,7 +142,7 @@ export class Rounds {
     if (!connection || this.#leavers.has(connection.raw)) return;
     const leaver = leaverOf(connection, isLate);
     this.#leavers.set(connection.raw, leaver);
-    connection.raw.on('close', () => this.#gone(leaver));
+    connection.onClosed = this.#onClosed;
     const response = currentResponse(connection.socket);
     if (response) this.#onResponse(response);
     const session = leaver.protocol === 'http2' && !isLate ? http2SessionOn(connection.socket) : undefined;
@@ -194,6 +194,11 @@ export class Rounds {
   #isOfferable({ refused, connection: { socket, raw } }: Leaver): boolean {
     return this.#settings.handOff !== undefined && !refused && socket === raw;
   }
+
+  readonly #onClosed = ({ raw }: Connection): void => {
+    const leaver = this.#leavers.get(raw);
+    if (leaver) this.#gone(leaver);
+  };
 
   #gone(leaver: Leaver): void {
     this.#hold(leaver, false);

@@ -10,6 +10,8 @@ export interface Connection {
   socket: Socket;
   /** When it was accepted, or when somebody first asked: performance.now() in milliseconds. */
   readonly since: number;
+  /** Hears that it is closed. */
+  onClosed?: (connection: Connection) => void;
 }
 
 const tracked = new WeakMap<Server, Map<Socket, Connection>>();
@@ -38,9 +40,12 @@ export function addConnection(server: Server, raw: Socket): Connection {
   const connections = mapOf(server);
   const known = connections.get(raw);
   if (known) return known;
-  const connection: Connection = { server, raw, socket: raw, since: performance.now() };
+  const connection: Connection = { server, raw, socket: raw, since: performance.now(), onClosed: undefined };
   connections.set(raw, connection);
-  raw.on('close', () => connections.delete(raw));
+  raw.on('close', () => {
+    connections.delete(raw);
+    connection.onClosed?.(connection);
+  });
   return connection;
 }
 

@@ -25,11 +25,15 @@ const RAW_HANDOFF = Symbol.for('relisten.raw-handoff');
  * again; it may ask from its 'connection' listener on.
  */
 export function isHandedOff(socket: Socket): boolean {
-  return Reflect.get(socket, HANDED_OFF) === true;
+  return (socket as Marked)[HANDED_OFF] === true;
 }
 
 export function setHandedOff(socket: Socket): void {
-  Reflect.set(socket, HANDED_OFF, true);
+  (socket as Marked)[HANDED_OFF] = true;
+}
+
+interface Marked {
+  [HANDED_OFF]?: true;
 }
 
 /**

@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync, renameSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { parseAddress } from '../address.ts';
-import { connectionAddress } from '../kernel/connection.ts';
-import { close } from '../kernel/fd.ts';
+import { connectionName } from '../kernel/connection.ts';
+import { close, growTable } from '../kernel/fd.ts';
 import { acceptFrom } from '../kernel/pipe-handle.ts';
 import { Poller } from '../kernel/poll.ts';
 import { listenSeqpacket } from '../kernel/scm-rights.ts';
+import { decodeSockaddr } from '../kernel/sockaddr.ts';
 import { peerCredentials } from '../kernel/socket.ts';
-import { aroundRequests, canInject, inject, passRequest, setUsed } from '../kernel/tcp-handle.ts';
+import { aroundRequests, canInject, Injector, passRequest, setUsed } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
 import { rememberAddress } from './give.ts';
 import { type GivenConnection, type Listener, type Message, matchListener } from './protocol.ts';
@@ -30,6 +31,11 @@ interface Place extends Listener {
 
 type Judged = { given: GivenConnection; fd: number; place: Place };
 
+/** A giver that has so many at once has more. */
+const MANY = 64;
+/** Room in the process's table of descriptors, made while the first of many are served: 8 bytes each. */
+const TABLE_SIZE = 32_768;
+
 const STOPPED = 'its server has stopped listening';
 
 /**
@@ -50,6 +56,7 @@ class ConnectionTaker implements Taker {
   readonly #stopAccepting: () => void;
   #poller: Poller | undefined;
   #room = 0;
+  #hasGrown = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -110,11 +117,13 @@ class ConnectionTaker implements Taker {
       warnOnce(`Refused a ${message.type} with ${fds.length} descriptors`);
       return;
     }
+    this.#growTable(fds);
     const refused: number[] = [];
     const accepted: Judged[] = [];
+    const judge = this.#judge();
     message.connections.forEach((given, index) => {
       const fd = fds[index] ?? -1;
-      const place = this.#judge(given, fd, accepted);
+      const place = judge(given, fd);
       if (typeof place === 'object') {
         accepted.push({ given, fd, place });
         return;
@@ -129,43 +138,76 @@ class ConnectionTaker implements Taker {
       () => ({ message: { type: 'taken', refused, room: this.#room } }),
       fate => {
         // 'peer-gone': the giver has died, or given up for good; nobody else is left to serve them.
-        for (const item of accepted) fate === 'closed' ? close(item.fd) : this.#take(item);
+        if (fate === 'closed') for (const { fd } of accepted) close(fd);
+        else takeAll(accepted);
       },
     );
   }
 
-  /** The listener that a connection belongs to, or why there is none. */
-  #judge(given: GivenConnection, fd: number, accepted: readonly Judged[]): Place | string {
-    try {
-      const local = connectionAddress(fd);
-      if (!local) return 'its descriptor has no address';
-      const place = matchListener(
-        given,
-        local,
-        this.#places.filter(({ server }) => server.listening),
-      );
-      if (!place)
-        return this.#places.some(one => one.text === given.to) ? STOPPED : `nobody listens there for ${given.protocol}`;
-      if (given.protocol === 'tcp' && !rawHandoffOf(place.server)) return 'its server has no handoff option';
-      const planned = accepted.filter(one => one.place === place).length;
-      return canInject(place.server, planned) ? place : 'its server takes no more';
-    } catch (error) {
-      return String(error);
-    }
+  #growTable(fds: readonly number[]): void {
+    const [fd] = fds;
+    if (fd === undefined || fds.length < MANY || this.#hasGrown) return;
+    this.#hasGrown = true;
+    growTable(fd, Math.min(TABLE_SIZE, this.#room)).catch(() => undefined);
   }
 
-  #take({ given, fd, place: { server } }: Judged): void {
-    try {
-      const socket = inject(server, fd, injected => {
-        setHandedOff(injected);
-        if (given.used || given.protocol === 'tcp') setUsed(injected);
-        if (given.unread) injected.unshift(given.unread);
-      });
-      if (given.protocol === 'tcp') rawHandoffOf(server)?.restore(socket, given.state ?? Buffer.alloc(0));
-      else continueHttp(socket, server, given);
-    } catch (error) {
-      warnOnce(`Lost a connection of ${given.to}: ${String(error)}`);
+  /** For one message: the listener that a connection belongs to, or why there is none. */
+  #judge(): (given: GivenConnection, fd: number) => Place | string {
+    const listening = this.#places.filter(({ server }) => server.listening);
+    const planned = new Map<Place, number>();
+    // Most have the same address as the one before.
+    const found = new Map<string, Place | string>();
+    const find = (given: GivenConnection, name: string): Place | string => {
+      const local = decodeSockaddr(Buffer.from(name, 'latin1'));
+      if (!local) return 'its descriptor has no address';
+      const place = matchListener(given, local, listening);
+      if (place)
+        return given.protocol !== 'tcp' || rawHandoffOf(place.server) ? place : 'its server has no handoff option';
+      return this.#places.some(one => one.text === given.to) ? STOPPED : `nobody listens there for ${given.protocol}`;
+    };
+    return (given, fd) => {
+      try {
+        const name = connectionName(fd);
+        const key = `${given.protocol} ${given.to} ${name}`;
+        const place = found.get(key) ?? find(given, name);
+        found.set(key, place);
+        if (typeof place === 'string') return place;
+        const before = planned.get(place) ?? 0;
+        if (!canInject(place.server, before)) return 'its server takes no more';
+        planned.set(place, before + 1);
+        return place;
+      } catch (error) {
+        return String(error);
+      }
+    };
+  }
+}
+
+function takeAll(accepted: readonly Judged[]): void {
+  const injectors = new Map<Server, Injector>();
+  for (const item of accepted) {
+    const { server } = item.place;
+    let injector = injectors.get(server);
+    if (!injector) {
+      injector = new Injector(server);
+      injectors.set(server, injector);
     }
+    take(item, injector);
+  }
+  for (const injector of injectors.values()) injector.close();
+}
+
+function take({ given, fd, place: { server } }: Judged, injector: Injector): void {
+  try {
+    const socket = injector.inject(fd, injected => {
+      setHandedOff(injected);
+      if (given.used || given.protocol === 'tcp') setUsed(injected);
+      if (given.unread) injected.unshift(given.unread);
+    });
+    if (given.protocol === 'tcp') rawHandoffOf(server)?.restore(socket, given.state ?? Buffer.alloc(0));
+    else continueHttp(socket, server, given);
+  } catch (error) {
+    warnOnce(`Lost a connection of ${given.to}: ${String(error)}`);
   }
 }
 
@@ -179,18 +221,20 @@ function continueHttp(socket: Socket, server: Server, given: GivenConnection): v
   const timeout = keepAlive > 0 ? Math.max(1, given.timeoutMs ?? keepAlive) : 0;
   if (timeout > 0) socket.setTimeout(timeout);
   let first = true;
-  aroundRequests(socket, proceed => {
+  const letGo = aroundRequests(socket, proceed => {
     // As Node does when a request comes on a connection that was idle (resetSocketTimeout in _http_server.js).
     if (first && socket.timeout === timeout) socket.setTimeout(Number(Reflect.get(server, 'timeout')) || 0);
     first = false;
-    return withLimit(server, requests, proceed);
+    if (requests > 0) return withLimit(server, requests, proceed);
+    letGo();
+    return proceed();
   });
 }
 
 /** `maxRequestsPerSocket` less the requests that another process has answered. */
 function withLimit(server: Server, requests: number, proceed: () => unknown): unknown {
   const limit: unknown = Reflect.get(server, 'maxRequestsPerSocket');
-  if (typeof limit !== 'number' || limit <= 0 || requests === 0) return proceed();
+  if (typeof limit !== 'number' || limit <= 0) return proceed();
   Reflect.set(server, 'maxRequestsPerSocket', Math.max(1, limit - requests));
   try {
     return proceed();

@@ -9,6 +9,9 @@ const fs = process.getBuiltinModule('fs');
 /** Who looks at the process table sees that this one does not serve yet. */
 const NAME = 'relisten-spare';
 
+/** Descriptors that fit without a wait later. */
+const TABLE_SIZE = 4_096;
+
 /** In the order in which a server needs it; synchronously, which import() is not. */
 const PREPARATIONS = [
   () => require('./begin.cjs'),
@@ -17,6 +20,7 @@ const PREPARATIONS = [
   () => require('../drain/course.js'),
   () => require('../kernel/libc.js').hasLibc(),
   () => require('./rehearse.js').rehearse(),
+  (gate: number) => require('../kernel/fd.js').growTableNow(gate, TABLE_SIZE),
 ];
 
 stand(Number(process.env.RELISTEN_STANDBY));
@@ -35,7 +39,7 @@ function stand(gate: number): void {
 function prepare(gate: number): boolean {
   for (const preparation of PREPARATIONS) {
     if (isToldToGoOn(gate)) return false;
-    preparation();
+    preparation(gate);
   }
   return true;
 }

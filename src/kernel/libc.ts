@@ -47,7 +47,10 @@ export type LibcName = keyof typeof PROTOTYPES;
 /** Anything that koffi takes where these prototypes have a number or a pointer. */
 export type CArgument = number | bigint | NodeJS.ArrayBufferView | null;
 
-type CFunction = (...args: CArgument[]) => number | bigint;
+interface CFunction {
+  (...args: CArgument[]): number | bigint;
+  async(...args: [...CArgument[], (error: Error | null, result: number) => void]): void;
+}
 
 interface Koffi {
   load(path: string | null): { func(...definition: unknown[]): CFunction };
@@ -128,6 +131,14 @@ export function call(name: LibcName, args: CArgument[], shown?: string): number 
     if (errno !== EINTR) throw new KernelError(name, errno, shown ?? args.map(showArgument).join(', '));
     if (name === 'close') return 0;
   }
+}
+
+/** Calls it on a thread of libuv's pool, and answers what it answered: errno is that thread's, and not to be had. */
+export function callAside(name: LibcName, args: CArgument[]): Promise<number> {
+  const fn = resolve(name);
+  return new Promise((fulfil, reject) => {
+    fn.async(...args, (error, result) => (error ? reject(error) : fulfil(Number(result))));
+  });
 }
 
 /**

@@ -17,11 +17,41 @@ interface StreamHandle {
 }
 
 interface ServerHandle {
-  onconnection(status: number, client: StreamHandle): void;
+  onconnection?: (status: number, client: StreamHandle) => void;
+}
+
+/** What Node keeps in a server. */
+interface ServerInternals {
+  _handle?: ServerHandle | null;
+  _connections?: number;
+}
+
+function insideServer(server: Server): ServerInternals {
+  return server as unknown as ServerInternals;
+}
+
+/** When the timeout is due that was suspended. */
+const DUE = Symbol('relisten.due');
+/** Bytes came in another process. */
+const USED = Symbol('relisten.used');
+
+/** What Node keeps in a socket, and what we do. */
+interface Internals {
+  _handle?: unknown;
+  parser?: unknown;
+  [DUE]?: number;
+  [USED]?: true;
+  /** Its timer, under Node's key for that. */
+  [timeout: symbol]: unknown;
+}
+
+/** Not by Reflect.get, which V8 does not inline: this is done for thousands. */
+function inside(socket: Socket): Internals {
+  return socket as unknown as Internals;
 }
 
 function handleOf(socket: Socket): StreamHandle | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
+  const handle = inside(socket)._handle;
   return isStreamHandle(handle) ? handle : undefined;
 }
 
@@ -79,8 +109,6 @@ export function hasHalfCharacter(socket: Socket): boolean {
   return typeof decoder === 'object' && decoder !== null && Number(Reflect.get(decoder, 'lastNeed')) > 0;
 }
 
-const DUE = Symbol('relisten.due');
-
 /**
  * Takes back what `socket.setTimeout()` has set, and remembers what was left: when a loop is held up, Node fires timers
  * before it looks whether something has arrived (libuv's timers phase comes before its poll).
@@ -88,20 +116,20 @@ const DUE = Symbol('relisten.due');
 export function suspendTimeout(socket: Socket): void {
   const left = socket.timeout ? remainingTimeout(socket) : undefined;
   if (left === undefined) return;
-  Reflect.set(socket, DUE, performance.now() + left);
+  inside(socket)[DUE] = performance.now() + left;
   socket.setTimeout(0);
 }
 
 /** Milliseconds until `socket.setTimeout()` fires, or would if it were not suspended; undefined where none is set. */
 export function remainingTimeout(socket: Socket): number | undefined {
   if (!socket.timeout) {
-    const due: unknown = Reflect.get(socket, DUE);
-    return typeof due === 'number' ? Math.max(1, due - performance.now()) : undefined;
+    const due = inside(socket)[DUE];
+    return due === undefined ? undefined : Math.max(1, due - performance.now());
   }
   timeoutKey ??= Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'timeout');
-  const timer: unknown = timeoutKey && Reflect.get(socket, timeoutKey);
+  const timer = timeoutKey && inside(socket)[timeoutKey];
   if (typeof timer !== 'object' || timer === null) return undefined;
-  const elapsed = loopNow() - Number(Reflect.get(timer, '_idleStart'));
+  const elapsed = loopNow() - Number((timer as { _idleStart?: unknown })._idleStart);
   return Number.isFinite(elapsed) ? Math.max(1, socket.timeout - elapsed) : socket.timeout;
 }
 
@@ -127,45 +155,63 @@ function loopNow(): number {
  * @param planned how many it will be given before that
  */
 export function canInject(server: Server, planned: number): boolean {
-  const handle: unknown = Reflect.get(server, '_handle');
-  if (typeof handle !== 'object' || handle === null || typeof Reflect.get(handle, 'onconnection') !== 'function')
-    return false;
-  const count = Number(Reflect.get(server, '_connections')) + planned;
+  const { _handle: handle, _connections: connections } = insideServer(server);
+  if (typeof handle?.onconnection !== 'function') return false;
+  const count = Number(connections) + planned;
   return !(server.maxConnections > 0 && count >= server.maxConnections);
 }
 
 /**
- * Gives a connected socket to a server, as if the server had accepted it: counted, with the server's options, announced
+ * Gives connected sockets to a server, as if the server had accepted them: counted, with the server's options, announced
  * by 'connection'. The server's own code does it (`handle.onconnection`), so that it is what this Node does.
- *
- * Owns the fd from the call on: it is closed where this throws.
- *
- * @param onSocket sees the socket before any listener of the server does
  */
-export function inject(server: Server, fd: number, onSocket: (socket: Socket) => void): Socket {
-  const listener = Reflect.get(server, '_handle') as ServerHandle;
-  const client = openHandle(listener, fd);
-  let socket: Socket | undefined;
-  const remember = (accepted: Socket) => {
-    socket = accepted;
-    onSocket(accepted);
-  };
-  server.prependOnceListener('connection', remember);
-  try {
-    listener.onconnection(0, client);
-  } finally {
-    server.off('connection', remember);
-    if (!socket) client.close();
+export class Injector {
+  readonly #server: Server;
+  readonly #remember: (accepted: Socket) => void;
+  #onSocket: ((socket: Socket) => void) | undefined;
+  #accepted: Socket | undefined;
+
+  constructor(server: Server) {
+    this.#server = server;
+    this.#remember = accepted => {
+      if (!this.#onSocket) return;
+      this.#accepted = accepted;
+      this.#onSocket(accepted);
+    };
+    server.prependListener('connection', this.#remember);
   }
-  if (!socket) throw new Error('the server dropped the connection');
-  return socket;
+
+  /**
+   * Owns the fd from the call on: it is closed where this throws.
+   *
+   * @param onSocket sees the socket before any listener of the server does
+   */
+  inject(fd: number, onSocket: (socket: Socket) => void): Socket {
+    const listener = insideServer(this.#server)._handle ?? {};
+    const client = openHandle(listener, fd);
+    this.#accepted = undefined;
+    this.#onSocket = onSocket;
+    try {
+      listener.onconnection?.(0, client);
+    } finally {
+      this.#onSocket = undefined;
+      if (!this.#accepted) client.close();
+    }
+    if (!this.#accepted) throw new Error('the server dropped the connection');
+    return this.#accepted;
+  }
+
+  /** To be closed in the tick in which it was made. */
+  close(): void {
+    this.#server.off('connection', this.#remember);
+  }
 }
 
 /** A handle of the listener's own class; a cluster worker's listener is none, and there the fd says what it is. */
 function openHandle(listener: object, fd: number): StreamHandle {
-  const Handle = listener.constructor;
+  const Handle = listener.constructor as (new (type: number) => StreamHandle) | ObjectConstructor;
   if (Handle !== Object) {
-    const client: StreamHandle = Reflect.construct(Handle, [0]);
+    const client = new Handle(0) as StreamHandle;
     const status = client.open(fd) ?? 0;
     if (status === 0) return client;
     client.close();
@@ -178,30 +224,30 @@ function openHandle(listener: object, fd: number): StreamHandle {
 }
 
 interface HttpParser {
+  [event: number]: unknown;
   onIncoming: ((...args: unknown[]) => unknown) | null;
   execute(bytes: Buffer, offset: number, length: number): unknown;
 }
 
 function parserOf(socket: Socket): HttpParser | undefined {
-  const parser: unknown = Reflect.get(socket, 'parser');
+  const { parser } = inside(socket);
   const usable = typeof parser === 'object' && parser !== null && 'execute' in parser && 'onIncoming' in parser;
   return usable ? (parser as HttpParser) : undefined;
 }
 
-const USED = Symbol('relisten.used');
-
 /** Bytes came on it in another process. */
 export function setUsed(socket: Socket): void {
-  Reflect.set(socket, USED, true);
+  inside(socket)[USED] = true;
 }
 
 /** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
 export function hasBeenUsed(socket: Socket): boolean {
-  return socket.bytesRead > 0 || Reflect.get(socket, USED) === true;
+  return socket.bytesRead > 0 || inside(socket)[USED] === true;
 }
 
 const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];
 let eventKeys: number[] | undefined;
+const callbacks: unknown[] = [];
 const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
 
 /**
@@ -213,21 +259,29 @@ export function passRequest(socket: Socket): void {
   const parser = parserOf(socket);
   if (!parser) return;
   eventKeys ??= EVENTS.map(name => Reflect.get(parser.constructor, name)).filter(key => typeof key === 'number');
-  const callbacks = eventKeys.map(key => Reflect.get(parser, key));
-  for (const key of eventKeys) Reflect.set(parser, key, undefined);
+  for (const key of eventKeys) {
+    callbacks[key] = parser[key];
+    parser[key] = undefined;
+  }
   try {
     parser.execute(ANY_REQUEST, 0, ANY_REQUEST.length);
   } finally {
-    eventKeys.forEach((key, index) => {
-      Reflect.set(parser, key, callbacks[index]);
-    });
+    for (const key of eventKeys) parser[key] = callbacks[key];
   }
 }
 
-/** Runs `around` in place of every request's way from the parser into the server; it must call `proceed`. */
-export function aroundRequests(socket: Socket, around: (proceed: () => unknown) => unknown): void {
+/**
+ * Runs `around` in place of every request's way from the parser into the server; it must call `proceed`.
+ *
+ * @returns lets the requests go their own way again
+ */
+export function aroundRequests(socket: Socket, around: (proceed: () => unknown) => unknown): () => void {
   const parser = parserOf(socket);
   const original = parser?.onIncoming;
-  if (!parser || !original) return;
-  parser.onIncoming = (...args) => around(() => Reflect.apply(original, parser, args));
+  if (!parser || !original) return () => undefined;
+  const through = (...args: unknown[]) => around(() => Reflect.apply(original, parser, args));
+  parser.onIncoming = through;
+  return () => {
+    if (parser.onIncoming === through) parser.onIncoming = original;
+  };
 }

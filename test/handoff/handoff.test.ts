@@ -108,10 +108,12 @@ const count = (server: net.Server) =>
 describe('an idle HTTP connection', () => {
   test('goes on in the next server, counted there and with its addresses', async () => {
     const { old, next, client, served, injected } = await withIdle();
+    const listeners = next.listeners('connection');
     const gone = once(served, 'close');
     expect(await handOver(served, old)).toBe(true);
     await gone;
     const [socket] = await injected;
+    expect(next.listeners('connection')).toEqual(listeners.slice(0, -1));
     expect([socket.remotePort, socket.localPort]).toEqual([client.localPort, portOf(next)]);
     expect(isHandedOff(socket)).toBe(true);
     expect([await count(old), await count(next)]).toEqual([0, 1]);

@@ -1,6 +1,15 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
-import { close, duplicate, isCloexec, isNonblocking, setCloexec, setNonblocking } from '../../src/kernel/fd.ts';
+import {
+  close,
+  duplicate,
+  growTable,
+  growTableNow,
+  isCloexec,
+  isNonblocking,
+  setCloexec,
+  setNonblocking,
+} from '../../src/kernel/fd.ts';
 import { socket } from '../../src/kernel/socket.ts';
 
 const open: number[] = [];
@@ -49,4 +58,24 @@ test.each([
   ['setNonblocking', () => setNonblocking(-1, true), 'fcntl(-1, F_GETFL) failed: bad file descriptor (EBADF)'],
 ])('%s of a descriptor that is not open names the call and why', (_name, act, message) => {
   expect(act).toThrow(message);
+});
+
+/** How many descriptors fit before the table has to grow (proc_pid_status(5)). */
+const tableSize = () => Number(/^FDSize:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+const openFds = () => readdirSync('/proc/self/fd').length;
+
+test('the table of descriptors grows ahead, and nothing stays open', async () => {
+  const [before, size] = [openFds(), tableSize()];
+  growTableNow(0, size * 2);
+  expect(tableSize()).toBe(size * 2);
+  await growTable(0, size * 4);
+  expect(tableSize()).toBe(size * 4);
+  expect(openFds()).toBe(before);
+});
+
+test('it does not grow beyond what the process may have', async () => {
+  const size = tableSize();
+  growTableNow(0, 2 ** 31);
+  await growTable(0, 2 ** 31);
+  expect(tableSize()).toBe(size);
 });
