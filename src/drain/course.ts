@@ -71,8 +71,8 @@ export class Course {
     this.#servers.forEach(stopConnectionChecks);
     const { tally } = this.#rounds;
     const durationMs = this.#elapsed();
-    const connections = Object.values(tally.closed).reduce((sum, count) => sum + count, tally.handedOff);
-    const timeWait = await countTimeWait(ports, durationMs, connections);
+    const ended = Object.values(tally.closed).reduce((sum, count) => sum + count, tally.cut.length);
+    const timeWait = await countTimeWait(ports, durationMs, ended);
     this.#enter('done');
     return { durationMs, ...tally, timeWait };
   }

@@ -10,29 +10,28 @@ export type Idle = (socket: Socket) => boolean;
  * those whose parser has no byte of a next request, and a parser gets none that the socket has not read.
  */
 export class IdleList {
-  /** Bytes read when it was on the list. No WeakMap: each collection of young objects walks all of it. */
-  readonly #bytesRead = new Map<Socket, number>();
-
   /** For one round, in which nothing is read. */
   look(): (server: Server) => Idle {
     const asked = new Map<Server, ReadonlySet<Socket>>();
     const ask = (server: Server) => {
       const idle = idleHttp1Sockets(server);
       asked.set(server, idle);
-      for (const socket of idle) this.#bytesRead.set(socket, socket.bytesRead);
+      for (const socket of idle) (socket as Marked)[READ_WHEN_IDLE] = socket.bytesRead;
       return idle;
     };
-    return server => socket => this.#isAsBefore(socket) || (asked.get(server) ?? ask(server)).has(socket);
+    return server => socket => isAsBefore(socket) || (asked.get(server) ?? ask(server)).has(socket);
   }
+}
 
-  /** It is closed. */
-  forget(socket: Socket): void {
-    this.#bytesRead.delete(socket);
-  }
+/** Bytes read when it was on the list. On the socket itself: a Map of thousands costs more, and a WeakMap most. */
+const READ_WHEN_IDLE = Symbol('relisten.read-when-idle');
 
-  /** What is no net.Socket does not tell how much it has read. */
-  #isAsBefore(socket: Socket): boolean {
-    const before = this.#bytesRead.get(socket);
-    return before !== undefined && before === socket.bytesRead;
-  }
+interface Marked {
+  [READ_WHEN_IDLE]?: number;
+}
+
+/** What is no net.Socket does not tell how much it has read. */
+function isAsBefore(socket: Socket): boolean {
+  const before = (socket as Marked)[READ_WHEN_IDLE];
+  return before !== undefined && before === socket.bytesRead;
 }

@@ -205,7 +205,6 @@ export class Rounds {
     this.#leavers.delete(leaver.connection.raw);
     this.#toOffer.delete(leaver);
     this.#agenda.forget(leaver);
-    this.#idle.forget(leaver.connection.socket);
     if (leaver.stage === 'taken') this.tally.handedOff++;
     else if (leaver.stage !== 'cut') {
       this.tally.closed[leaver.protocol]++;
@@ -250,7 +249,6 @@ export class Rounds {
       }
       const facts = { now, offerable, othersHold: this.#holding > (leaver.holds ? 1 : 0) };
       const decision = decide(leaver, idleOf(leaver.connection.server), facts, this.#settings);
-      this.#toOffer.delete(leaver);
       if (decision.act === 'offer') {
         this.#hold(leaver, true);
         if (leaver.protocol === 'http1') suspendTimeout(leaver.connection.socket);
@@ -258,6 +256,7 @@ export class Rounds {
         else this.#toOffer.add(leaver);
         continue;
       }
+      this.#toOffer.delete(leaver);
       this.#hold(leaver, decision.holds);
       if (decision.act === 'wait') {
         next = Math.min(next, decision.until);
@@ -293,6 +292,7 @@ export class Rounds {
     const { server, socket } = leaver.connection;
     const protocol = leaver.protocol === 'http1' ? 'http1' : 'tcp';
     leaver.stage = 'offered';
+    this.#toOffer.delete(leaver);
     this.#offers++;
     let taken: boolean | undefined;
     try {

@@ -25,16 +25,17 @@ export function portsOf(servers: readonly Server[]): Set<number> {
  * Counts what was left in TIME_WAIT at these ports in the last `elapsedMs`: it stays with the side that closed first
  * (RFC 9293 section 3.6.1), and how long it has left says since when it is there.
  *
- * @param connections how many there may be, about
+ * @param ended how many connections this side has closed or cut
  * @returns undefined where the system does not tell
  */
 export async function countTimeWait(
   ports: ReadonlySet<number>,
   elapsedMs: number,
-  connections: number,
+  ended: number,
 ): Promise<number | undefined> {
   if (process.platform !== 'linux') return undefined;
-  const sockets = connections >= MANY && hasSockDiag() ? dump(ports) : await readTables(ports);
+  if (ended === 0) return 0;
+  const sockets = ended >= MANY && hasSockDiag() ? dump(ports) : await readTables(ports);
   const left = TIME_WAIT_MS - elapsedMs - TICK_MS;
   return sockets.filter(({ state, remainingMs = 0 }) => state === 'TIME_WAIT' && remainingMs >= left).length;
 }

@@ -14,9 +14,22 @@ function bySymbol(owner: object, description: string): unknown {
   return symbol === undefined ? undefined : Reflect.get(owner, symbol);
 }
 
-/** A private field, of which nothing is known. Not by Reflect.get, which V8 does not inline: this is done for thousands. */
+/** A private field, of which nothing is known. */
 function field(owner: object, name: string): unknown {
   return (owner as Record<string, unknown>)[name];
+}
+
+/** What is looked at on each of thousands of sockets: by name, which V8 does faster than by a variable. */
+interface SocketInternals {
+  parser?: unknown;
+  _httpMessage?: unknown;
+  _parent?: unknown;
+  _server?: unknown;
+  server?: unknown;
+}
+
+function inside(socket: Socket): SocketInternals {
+  return socket as unknown as SocketInternals;
 }
 
 function isObject(value: unknown): value is object {
@@ -92,12 +105,12 @@ function socketsOf(parsers: HttpParser[] | undefined): Socket[] {
 
 /** Whether an HTTP/1.1 parser reads this socket (`socket.parser`; freed by upgrade and CONNECT). */
 export function hasHttp1Parser(socket: Socket): boolean {
-  return isObject(field(socket, 'parser'));
+  return isObject(inside(socket).parser);
 }
 
 /** The response whose turn it is on this socket (`socket._httpMessage`, since Node 0.x). */
 export function currentResponse(socket: Socket): ServerResponse | undefined {
-  const message = field(socket, '_httpMessage');
+  const message = inside(socket)._httpMessage;
   return isObject(message) ? (message as ServerResponse) : undefined;
 }
 
@@ -131,7 +144,7 @@ export function acceptedSockets(servers: ReadonlySet<unknown>): Socket[] {
 
 /** The server of an accepted socket: `_server`, and `server`, which http sets on what it got by `emit('connection')` too. */
 export function acceptedBy(socket: Socket): unknown {
-  return field(socket, '_server') ?? field(socket, 'server');
+  return inside(socket)._server ?? inside(socket).server;
 }
 
 let SocketClass: typeof Socket | undefined;
@@ -145,7 +158,7 @@ function isSocket(value: unknown): value is Socket {
 
 /** The raw socket under a TLS socket that a server accepted (`tlsSocket._parent`, since Node 0.12). */
 export function rawSocketUnder(socket: Socket): Socket | undefined {
-  const parent = field(socket, '_parent');
+  const parent = inside(socket)._parent;
   return isSocket(parent) ? parent : undefined;
 }
 
