@@ -72,7 +72,7 @@ export class Course {
     const { tally } = this.#rounds;
     const durationMs = this.#elapsed();
     const ended = Object.values(tally.closed).reduce((sum, count) => sum + count, tally.cut.length);
-    const timeWait = await countTimeWait(ports, durationMs, ended);
+    const timeWait = this.#settings.countTimeWait ? await countTimeWait(ports, durationMs, ended) : undefined;
     this.#enter('done');
     return { durationMs, ...tally, timeWait };
   }

@@ -60,6 +60,8 @@ export interface DrainOptions {
    * another owner, and the drain closes its own descriptor. False: it reads again, and the connection is drained.
    */
   handOff?: (socket: Socket, about: { server: Server; protocol: 'http1' | 'tcp' }) => boolean | Promise<boolean>;
+  /** Whether the report says how many sockets were left in TIME_WAIT: on a busy host there is much to be read for that. @default true */
+  countTimeWait?: boolean;
   /** Hurry: once it is aborted, the deadline is now. */
   signal?: AbortSignal;
   onProgress?: (progress: DrainProgress) => void;
@@ -69,11 +71,12 @@ export interface DrainOptions {
 export type DrainSettings = DrainOptions &
   Required<
     Pick<DrainOptions, 'deadline' | 'delay' | 'shared' | 'idleGrace' | 'silentGrace' | 'clientFirst' | 'linger'> &
-      Pick<DrainOptions, 'webSocketCode' | 'webSocketReason' | 'eventStreams'>
+      Pick<DrainOptions, 'webSocketCode' | 'webSocketReason' | 'eventStreams' | 'countTimeWait'>
   >;
 
 const TIMES = ['deadline', 'delay', 'idleGrace', 'silentGrace', 'clientFirst', 'linger', 'spread'] as const;
 const FUNCTIONS = ['onNotReady', 'onStoppedAccepting', 'endResponse', 'onDrain', 'handOff', 'onProgress'] as const;
+const FLAGS = ['shared', 'countTimeWait'] as const;
 const DEFAULTS = {
   deadline: 30_000,
   delay: 0,
@@ -85,6 +88,7 @@ const DEFAULTS = {
   webSocketCode: 1012,
   webSocketReason: 'Service Restart',
   eventStreams: 'end',
+  countTimeWait: true,
 } as const;
 /** setTimeout's limit: a longer time would fire at once. */
 const LONGEST = 2 ** 31 - 1;
@@ -103,7 +107,7 @@ export function settingsOf(options: DrainOptions = {}): DrainSettings {
   }
   for (const name of TIMES) checkTime(name, options[name]);
   for (const name of FUNCTIONS) check(name, options[name], typeof options[name] === 'function', 'a function');
-  check('shared', options.shared, typeof options.shared === 'boolean', 'true or false');
+  for (const name of FLAGS) check(name, options[name], typeof options[name] === 'boolean', 'true or false');
   check(
     'eventStreams',
     options.eventStreams,

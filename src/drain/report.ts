@@ -29,7 +29,7 @@ export interface DrainReport {
   closed: Record<Protocol, number> & { overTls: number };
   /** Connections in use that the deadline or the signal ended. */
   cut: CutConnection[];
-  /** Sockets that this drain left in TIME_WAIT on our side; undefined where the system does not tell. */
+  /** Sockets that this drain left in TIME_WAIT on our side; undefined where the system does not tell, or nobody asked. */
   timeWait: number | undefined;
 }
 

@@ -8,7 +8,7 @@ import type { TcpSocket } from '../kernel/tcp-socket.ts';
 const TIME_WAIT_MS = 60_000;
 /** The kernel's timers and procfs count in ticks. */
 const TICK_MS = 20;
-/** From here on it pays to load the FFI and let the kernel filter: procfs writes a line for every socket of the host. */
+/** From so many sockets on the host on it pays to load the FFI and let the kernel filter: procfs writes a line for each. */
 const MANY = 1_000;
 
 /** The ports of servers that still listen. */
@@ -35,9 +35,16 @@ export async function countTimeWait(
 ): Promise<number | undefined> {
   if (process.platform !== 'linux') return undefined;
   if (ended === 0) return 0;
-  const sockets = ended >= MANY && hasSockDiag() ? dump(ports) : await readTables(ports);
+  const sockets = (await socketsOnHost()) >= MANY && hasSockDiag() ? dump(ports) : await readTables(ports);
   const left = TIME_WAIT_MS - elapsedMs - TICK_MS;
   return sockets.filter(({ state, remainingMs = 0 }) => state === 'TIME_WAIT' && remainingMs >= left).length;
+}
+
+/** Of /proc/net/sockstat (proc_net(5)), for IPv6 too; 0 where it is not to be read. */
+async function socketsOnHost(): Promise<number> {
+  const text = await readFile('/proc/self/net/sockstat', 'utf8').catch(() => '');
+  const [, open, timeWait] = /^TCP: inuse (\d+) .*\btw (\d+)/m.exec(text) ?? [];
+  return Number(open ?? 0) + Number(timeWait ?? 0);
 }
 
 function dump(ports: ReadonlySet<number>): TcpSocket[] {

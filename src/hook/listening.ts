@@ -153,7 +153,9 @@ async function drainServers(facts: Surroundings): Promise<void> {
   try {
     const lifetime = await load();
     // Nobody waits for a client that could close first while others wait for us to be gone.
-    await lifetime.stop({ deadline, shared, onNotReady, ...(facts.stopFirst && { clientFirst: 0 }) });
+    const clientFirst = facts.stopFirst ? 0 : undefined;
+    // Nobody reads the report.
+    await lifetime.stop({ deadline, shared, onNotReady, clientFirst, countTimeWait: false });
   } finally {
     for (const remove of shields.values()) remove();
     shields.clear();

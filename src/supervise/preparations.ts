@@ -3,7 +3,7 @@ import { collectGarbage } from '../kernel/heap.ts';
 /** The next command's stage is set when the old generation has had the processor for a while. */
 const STAGE_AFTER_MS = 500;
 /** Not at the same time: clients of both generations wait for as long as we have the processor. */
-const COLLECT_AFTER_MS = 1_000;
+const COLLECT_AFTER_MS = 2_000;
 /** The hook of a busy program says late that the same command would wait; most programs have none. */
 const CONSENT_LOOKS = 20;
 const CONSENT_LOOK_MS = 500;

@@ -151,6 +151,10 @@ test('TIME_WAIT stays with clients that close first, and is reported where they 
   const report = await drain(other, QUICK);
   await lazy.ended;
   expect(report.timeWait).toBe(process.platform === 'linux' ? 1 : undefined);
+
+  const third = await serve();
+  await idleClient(third);
+  expect(await drain(third, { ...QUICK, countTimeWait: false })).toMatchObject({ timeWait: undefined });
 });
 
 test('500 idle connections are closed within their grace and little more', async () => {
