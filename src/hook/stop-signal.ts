@@ -31,20 +31,26 @@ export function signalListener(
   stop: () => Promise<unknown>,
   again?: () => void,
 ): () => void {
-  let stopping = false;
+  let state: 'running' | 'stopping' | 'over' = 'running';
   let unhandled = false;
+  const end = () => {
+    process.off(signal, listener);
+    process.kill(process.pid, signal);
+  };
   return () => {
     if (process.listenerCount(signal) - 1 <= signalExitListeners()) unhandled = true;
-    if (stopping) {
-      again?.();
-      return;
-    }
-    stopping = true;
+    if (state === 'stopping') again?.();
+    else if (state === 'over' && unhandled) end();
+    if (state !== 'running') return;
+    state = 'stopping';
     const exit = holdExit();
     stop().finally(() => {
-      process.off(signal, listener);
+      state = 'over';
       exit.release();
-      if (unhandled) process.kill(process.pid, signal);
+      if (unhandled) end();
+      // The listener stays: to take it away would lose a signal that the program has raised and that is on its way. Nor does
+      // a program end before that has arrived: libuv looks for signals only when it polls.
+      else process.once('beforeExit', () => setImmediate(() => undefined));
     });
   };
 }

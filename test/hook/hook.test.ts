@@ -169,6 +169,25 @@ describe('a process that is told to stop by its first request, when nothing is l
   });
 });
 
+describe('a program that raises the signal again', () => {
+  const program = (turns: number) => `
+    const server = require('node:http').createServer((_, response) => response.end());
+    const onSignal = () => server.close(() => later(${turns}));
+    const later = turns => {
+      if (turns > 0) return setImmediate(later, turns - 1);
+      process.off('SIGTERM', onSignal);
+      process.kill(process.pid, 'SIGTERM');
+    };
+    process.on('SIGTERM', onSignal);
+    server.listen(0, () => setTimeout(process.kill, 100, process.pid, 'SIGTERM'));`;
+
+  test.each([0, 1, 2, 3, 4])('%i turns of the event loop after its server has closed ends by it', turns => {
+    const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
+    const run = spawnSync(process.execPath, ['-r', HOOK, '-e', program(turns)], { env, encoding: 'utf8' });
+    expect(run).toMatchObject({ status: null, signal: 'SIGTERM', stderr: '' });
+  });
+});
+
 test('a thread that listened and has ended is not waited for', () => {
   const thread = "require('node:http').createServer().listen(0, () => setTimeout(() => process.exit(), 100))";
   const program = `
