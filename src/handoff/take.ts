@@ -169,8 +169,11 @@ class ConnectionTaker implements Taker {
       try {
         const name = connectionName(fd);
         const key = `${given.protocol} ${given.to} ${name}`;
-        const place = found.get(key) ?? find(given, name);
-        found.set(key, place);
+        let place = found.get(key);
+        if (place === undefined) {
+          place = find(given, name);
+          found.set(key, place);
+        }
         if (typeof place === 'string') return place;
         const before = planned.get(place) ?? 0;
         if (!canInject(place.server, before)) return 'its server takes no more';

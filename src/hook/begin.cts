@@ -183,7 +183,7 @@ function tellPrimary(): void {
   process.send?.({ cmd: 'NODE_RELISTEN', act: 'listening' });
   process.on('internalMessage', (message: { cmd?: unknown; act?: unknown }) => {
     if (message?.cmd !== 'NODE_RELISTEN') return;
-    if (message.act === 'ask') process.send?.({ cmd: 'NODE_RELISTEN', act: 'here' });
+    if (message.act === 'ask' && process.connected) process.send?.({ cmd: 'NODE_RELISTEN', act: 'here' });
     if (message.act !== 'closed') return;
     shield();
     loadNow();

@@ -36,13 +36,14 @@ function subscribe(): void {
   subscribe('tracing:net.server.listen:asyncEnd', message => {
     const { server } = message as { server: Server };
     // The cluster module takes the handle away from the server in the next tick.
-    begin().onServer(server, Reflect.get(server, '_handle'));
+    const handle: unknown = Reflect.get(server, '_handle');
+    tell(begin => begin.onServer(server, handle));
   });
   // A cluster worker that listens says so to this process, which has to outlive it (cluster.ts).
   subscribe('child_process', message => {
     const { process: child } = message as { process: ChildProcess };
     child.on('internalMessage', (sent: { cmd?: unknown; act?: unknown }) => {
-      if (sent.cmd === 'NODE_RELISTEN' && sent.act === 'listening') begin().onWorker(child);
+      if (sent.cmd === 'NODE_RELISTEN' && sent.act === 'listening') tell(begin => begin.onWorker(child));
     });
   });
   // A worker thread that listens gets no signals: the main thread has to tell it (threads.ts), unless it has ended.
@@ -62,15 +63,19 @@ function openChannel(): BroadcastChannel {
   channel.unref();
   channel.onmessage = event => {
     const { type, thread } = (event as { data: { type: string; thread: number } }).data;
-    if (type === 'listening') begin().onThread(thread);
+    if (type === 'listening') tell(begin => begin.onThread(thread));
     if (type === 'stopped') begun?.onThreadStopped(thread);
   };
   return channel;
 }
 
-function begin(): Begin {
-  if (begun) return begun;
-  begun = require('./begin.cjs') as Begin;
-  begun.setStarted(started);
-  return begun;
+/** The program is none the worse for it where that cannot be loaded: the files are gone, or not to be read. */
+function tell(act: (begin: Begin) => void): void {
+  try {
+    begun ??= require('./begin.cjs') as Begin;
+    begun.setStarted(started);
+    act(begun);
+  } catch (error) {
+    process.emitWarning(`The relisten hook does not work here: ${String(error)}`, 'RelistenWarning');
+  }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -186,6 +186,19 @@ describe('a program that raises the signal again', () => {
     const run = spawnSync(process.execPath, ['-r', HOOK, '-e', program(turns)], { env, encoding: 'utf8' });
     expect(run).toMatchObject({ status: null, signal: 'SIGTERM', stderr: '' });
   });
+});
+
+test('a program whose hook has lost its files serves all the same, and says so', () => {
+  const alone = join(temporaryFolder(), 'hook.cjs');
+  copyFileSync(HOOK, alone);
+  const program = `
+    const server = require('node:http').createServer((_, response) => response.end('whole'));
+    server.listen(0, '127.0.0.1', () => fetch('http://127.0.0.1:' + server.address().port)
+      .then(response => response.text()).then(text => { console.log(text); process.exit(); }));`;
+  const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
+  const run = spawnSync(process.execPath, ['-r', alone, '-e', program], { env, encoding: 'utf8' });
+  expect(run).toMatchObject({ status: 0, stdout: 'whole\n' });
+  expect(run.stderr).toMatch(/RelistenWarning: The relisten hook does not work here: .*begin\.cjs/);
 });
 
 test('a thread that listened and has ended is not waited for', () => {
