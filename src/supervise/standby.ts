@@ -141,8 +141,8 @@ export class Standby {
   /** Lets it go on; false where it has ended or is stopped, which others may not have been told yet. */
   begin(): boolean {
     try {
-      sendFds(this.#gate, Buffer.from([1]));
-      return isAwake(this.#pid);
+      // Before it is told: a short program may be over when this process has the processor again, and has run all the same.
+      return isAwake(this.#pid) && sendFds(this.#gate, Buffer.from([1]));
     } catch {
       return false;
     } finally {
