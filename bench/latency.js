@@ -1,7 +1,7 @@
 /*
  * What a restart does to latency: the 99th percentile of what fell due while a restart went on, against that of what fell
  * due while two processes of the same server ran, without one; and against that of what fell due when the load went over
- * to a second process which had booted long before, without a supervisor: what a young process costs, whoever starts it.
+ * to a second process which had booted long before, without a supervisor. Keep-alive clients have to connect again there.
  * The same load on the same server, in turns.
  */
 import { execFile, fork, spawn } from 'node:child_process';
