@@ -12,7 +12,9 @@ type Shield = typeof import('../drain/shield.ts');
 type Started = import('./consent.ts').Started;
 
 const { RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_STOP_SIGNAL } = process.env;
-const SIGNAL = (RELISTEN_STOP_SIGNAL ?? 'SIGTERM') as NodeJS.Signals;
+/** As in surroundings.ts: nobody hears these two. */
+const IS_HEARD = /^SIG(?!KILL$|STOP$)[A-Z0-9]+$/.test(RELISTEN_STOP_SIGNAL ?? '');
+const SIGNAL = (IS_HEARD ? RELISTEN_STOP_SIGNAL : 'SIGTERM') as NodeJS.Signals;
 const { isMainThread, threadId } = process.getBuiltinModule('worker_threads');
 
 /** Those who waited for this generation come first: to load takes some milliseconds. */

@@ -13,6 +13,11 @@ const HOOK = fileURLToPath(new URL('../../dist/hook/hook.cjs', import.meta.url))
 const EMPTY = fileURLToPath(new URL('../fixtures/empty.cjs', import.meta.url));
 const PROGRAM = fileURLToPath(new URL('../fixtures/programs/http.cjs', import.meta.url));
 
+/** For a program: calls back when the hook has loaded all and receives, which its socket shows. */
+const ONCE_LOADED = `
+  const onceLoaded = act => require('node:fs').readdirSync(process.env.RELISTEN_DIR).some(name => /^handoff-.*sock$/.test(name))
+    ? act() : setTimeout(onceLoaded, 5, act)`;
+
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -154,16 +159,17 @@ describe('a process that is told to stop by its first request, when nothing is l
     server.listen(0, '127.0.0.1', () => fetch('http://127.0.0.1:' + server.address().port)
       .then(response => response.text()).then(console.log, console.log));`;
 
-  test.each([
+  test.each<[string, string, object, NodeJS.ProcessEnv?]>([
     ['no listener of its own', '', { status: null, signal: 'SIGTERM' }],
+    ['a stop signal that nobody hears', '', { status: null, signal: 'SIGTERM' }, { RELISTEN_STOP_SIGNAL: 'SIGKILL' }],
     ['one that exits', "process.on('SIGTERM', () => process.exit(7))", { status: 7, signal: null }],
     [
       'one that closes',
       "process.on('SIGTERM', () => server.close(() => process.exit(7)))",
       { status: 7, signal: null },
     ],
-  ])('answers it all the same, with %s', (_, onSignal, end) => {
-    const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
+  ])('answers it all the same, with %s', (_, onSignal, end, more) => {
+    const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1', ...more };
     const run = spawnSync(process.execPath, ['-r', HOOK, '-e', program(onSignal)], { env, encoding: 'utf8' });
     expect(run).toMatchObject({ ...end, stdout: 'whole\n', stderr: '' });
   });
@@ -179,7 +185,8 @@ describe('a program that raises the signal again', () => {
       process.kill(process.pid, 'SIGTERM');
     };
     process.on('SIGTERM', onSignal);
-    server.listen(0, () => setTimeout(process.kill, 100, process.pid, 'SIGTERM'));`;
+    ${ONCE_LOADED}
+    server.listen(0, () => onceLoaded(() => process.kill(process.pid, 'SIGTERM')));`;
 
   test.each([0, 1, 2, 3, 4])('%i turns of the event loop after its server has closed ends by it', turns => {
     const env = { ...process.env, RELISTEN_DIR: temporaryFolder(), RELISTEN_GENERATION: '1' };
@@ -202,7 +209,7 @@ test('a program whose hook has lost its files serves all the same, and says so',
 });
 
 test('a thread that listened and has ended is not waited for', () => {
-  const thread = "require('node:http').createServer().listen(0, () => setTimeout(() => process.exit(), 100))";
+  const thread = `${ONCE_LOADED}; require('node:http').createServer().listen(0, () => onceLoaded(() => process.exit()))`;
   const program = `
     process.on('SIGTERM', () => process.exit(7));
     setInterval(() => {}, 1_000);

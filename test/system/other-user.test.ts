@@ -130,7 +130,7 @@ test('a hook that the user cannot read is left out, and relisten says so', async
   // relisten itself lies where only root may look; a bind mount, so that it is all of it.
   const closed = join(made.folder, 'closed');
   mkdirSync(closed, { mode: 0o700 });
-  const mount = `mount -t tmpfs -o mode=700 tmpfs "$0" && mkdir "$0/root" && mount --bind ${JSON.stringify(ROOT)} "$0/root" && shift 2 && exec node "$0/root/dist/cli/main.js" "$@"`;
+  const mount = `mount -t tmpfs -o mode=700 tmpfs "$0" && mkdir "$0/copy" && mount --bind ${JSON.stringify(ROOT)} "$0/copy" && shift 2 && exec node "$0/copy/dist/cli/main.js" "$@"`;
   const script = `require('node:http').createServer((_, answer) => answer.end()).listen(${port}, '127.0.0.1')`;
   await using run = new Supervised(['node', '-e', script], {
     args: ['--user', String(NOBODY)],
