@@ -49,12 +49,15 @@ const REQUEST_BYTES = 24; // struct unix_diag_req
 const MESSAGE_BYTES = 16; // struct unix_diag_msg
 const UDIAG_SHOW_NAME = 0x1;
 const UDIAG_SHOW_VFS = 0x2;
+const UDIAG_SHOW_PEER = 0x4;
 const UDIAG_SHOW_UID = 0x40; // Linux 5.3
 const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_VFS = 1;
+const UNIX_DIAG_PEER = 2;
 const UNIX_DIAG_UID = 7;
 /** LISTEN and CLOSE: what is bound and not connected. */
-const STATES = (1 << 10) | (1 << 7);
+const BOUND = (1 << 10) | (1 << 7);
+const ESTABLISHED = 1 << 1;
 
 /**
  * Stream sockets that listen or are bound only.
@@ -62,17 +65,40 @@ const STATES = (1 << 10) | (1 << 7);
  * @throws KernelError, e.g. ENOENT where the kernel has no unix_diag; RelistenError `ERR_NO_FFI`
  */
 export function dumpUnix(): UnixDiagSocket[] {
-  const request = Buffer.alloc(REQUEST_BYTES);
-  request[0] = C.AF_UNIX;
-  request.writeUInt32LE(STATES, 4);
-  request.writeUInt32LE(UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_UID, 12);
   const found: UnixDiagSocket[] = [];
-  const keep = (bytes: Buffer, start: number, end: number) => {
-    const socket = decodeUnixMessage(bytes.subarray(start, end));
+  const keep = (payload: Buffer) => {
+    const socket = decodeUnixMessage(payload);
     if (socket) found.push(socket);
   };
-  dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request, keep, () => found.splice(0));
+  dumpStates(BOUND, UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_UID, keep, () => found.splice(0));
   return found;
+}
+
+/**
+ * The inode of the socket at the other end of a connected stream socket.
+ *
+ * @param inode of a socket of the caller's network namespace
+ * @returns 0 where there is none: nobody has accepted it yet, or the other end is closed
+ * @throws KernelError as {@link dumpUnix} does
+ */
+export function unixPeer(inode: number): number {
+  let peer = 0;
+  const look = (payload: Buffer) => {
+    if (payload.length < MESSAGE_BYTES || payload.readUInt32LE(4) !== inode) return;
+    const attribute = decodeAttributes(payload.subarray(MESSAGE_BYTES)).get(UNIX_DIAG_PEER);
+    if (attribute && attribute.length >= 4) peer = attribute.readUInt32LE(0);
+  };
+  dumpStates(ESTABLISHED, UDIAG_SHOW_PEER, look);
+  return peer;
+}
+
+function dumpStates(states: number, show: number, each: (payload: Buffer) => void, restart?: () => void): void {
+  const request = Buffer.alloc(REQUEST_BYTES);
+  request[0] = C.AF_UNIX;
+  request.writeUInt32LE(states, 4);
+  request.writeUInt32LE(show, 12);
+  const visit = (bytes: Buffer, start: number, end: number) => each(bytes.subarray(start, end));
+  dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request, visit, restart);
 }
 
 /** A `struct unix_diag_msg` and its attributes; undefined for other types than SOCK_STREAM. */

@@ -97,7 +97,7 @@ async function listenersAt(address: Address): Promise<Wanted[]> {
     return found.map(({ inode }) => ({ inode, address: { family: 'unix', path: address.path } }));
   }
   const asked = address.host === undefined ? undefined : await toSocketAddress(address);
-  const found = dumpTcp({ localPort: address.port }).filter(socket => socket.state === 'LISTEN');
+  const found = dumpTcp({ localPort: address.port, states: ['LISTEN'] });
   const meant = found.filter(socket => !asked || overlaps({ address: asked }, { address: socket.local }));
   return meant.map(({ inode, local }) => ({ inode, address: local }));
 }

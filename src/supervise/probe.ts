@@ -1,6 +1,10 @@
+import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../address.ts';
+import { overlaps } from '../bind/overlap.ts';
+import { descriptorOf } from '../kernel/handle.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
+import { unixPeer } from '../kernel/unix-diag.ts';
 
 /*
  * Asking a starting generation through a listener that the old one accepts from, too. A connection counts only when a
@@ -9,6 +13,7 @@ import { dumpTcp } from '../kernel/sock-diag.ts';
  */
 
 const ANSWER_MS = 5_000;
+const CONNECTIONS = 8;
 const ACCEPT_LOOKS = 40;
 const LOOK_MS = 5;
 
@@ -17,11 +22,9 @@ type Has = (inode: number) => boolean;
 /** Whether one of the listeners' connections was accepted by the generation. */
 export async function acceptedBy(listeners: SocketAddress[], has: Has, signal: AbortSignal): Promise<boolean> {
   for (const address of listeners) {
-    const socket = await open(address, signal);
-    if (!socket) continue;
-    const ours = await isOurs(socket, address, has, signal);
-    socket.destroy();
-    if (ours) return true;
+    const socket = await reach(address, has, signal);
+    socket?.destroy();
+    if (socket) return true;
   }
   return false;
 }
@@ -39,10 +42,9 @@ export async function answersHttp(
 ): Promise<boolean> {
   if (where.includes('://')) return isGood(where, signal);
   for (const address of listeners) {
-    const socket = await open(address, signal);
-    if (!socket) continue;
-    const good = (await isOurs(socket, address, has, signal)) && (await answers(socket, where));
-    socket.destroy();
+    const socket = await reach(address, has, signal);
+    const good = socket !== undefined && (await answers(socket, where));
+    socket?.destroy();
     if (good) return true;
   }
   return false;
@@ -57,6 +59,17 @@ async function isGood(url: string, signal: AbortSignal): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** A connection that the generation has accepted: if the old one got the first, then one of the next. */
+async function reach(address: SocketAddress, has: Has, signal: AbortSignal): Promise<Socket | undefined> {
+  for (let connection = 0; connection < CONNECTIONS && !signal.aborted; connection++) {
+    const socket = await open(address, signal);
+    if (!socket) return undefined;
+    if (await isOurs(socket, address, has, signal)) return socket;
+    socket.destroy();
+  }
+  return undefined;
 }
 
 function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
@@ -79,22 +92,47 @@ function reachable(host: string): string {
 
 /** Waits until somebody has accepted, and tells whether it was the generation. */
 async function isOurs(socket: Socket, address: SocketAddress, has: Has, signal: AbortSignal): Promise<boolean> {
-  if (address.family === 'unix') return true; // the kernel does not say who accepted
-  const { localPort } = socket;
+  const otherEnd = address.family === 'unix' ? unixEnd(socket) : tcpEnd(socket, address.port);
   let accepted = 0;
   for (let look = 0; look < ACCEPT_LOOKS && !signal.aborted && !socket.destroyed; look++) {
-    const other = dumpTcp({ localPort: address.port }).find(
-      found =>
-        found.peer && found.peer.family !== 'unix' && found.peer.port === localPort && found.state === 'ESTABLISHED',
-    );
-    if (other && other.inode !== 0) {
-      if (has(other.inode)) return true;
+    const inode = inodeFrom(otherEnd);
+    if (inode === undefined) return true;
+    if (inode !== 0) {
+      if (has(inode)) return true;
       // A moment may lie between the socket's inode and its descriptor; then somebody else has it.
       if (++accepted === 2) return false;
     }
     await new Promise(fulfil => setTimeout(fulfil, LOOK_MS));
   }
   return false;
+}
+
+/** Undefined where the kernel has no sock_diag(7): then whoever answers is believed. */
+function inodeFrom(otherEnd: () => number): number | undefined {
+  try {
+    return otherEnd();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks for the inode of a connection's other end; 0 until it is accepted. */
+function tcpEnd(socket: Socket, serverPort: number): () => number {
+  const { localFamily, localAddress: host = '', localPort: port = 0 } = socket;
+  const own = { address: { family: localFamily === 'IPv6' ? ('IPv6' as const) : ('IPv4' as const), host, port } };
+  return () => {
+    // The kernel picks them out: a busy port has thousands in TIME_WAIT, and this is asked while clients are served.
+    const found = dumpTcp({ localPort: serverPort, peerPort: port, states: ['ESTABLISHED'] });
+    // Two hosts may have the same port for their clients.
+    const other = found.length > 1 ? found.find(({ peer }) => peer && overlaps(own, { address: peer })) : found[0];
+    return other?.inode ?? 0;
+  };
+}
+
+function unixEnd(socket: Socket): () => number {
+  const fd = descriptorOf(socket);
+  const inode = fd === undefined ? 0 : fstatSync(fd).ino;
+  return () => unixPeer(inode);
 }
 
 /** Sends the smallest request and reads the status line. */

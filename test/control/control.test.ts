@@ -11,7 +11,7 @@ import type { Status } from '../../src/control/status.ts';
 import { readUnixTable } from '../../src/kernel/proc-net.ts';
 import { processIds } from '../../src/kernel/process.ts';
 import type { RestartOutcome } from '../../src/supervise/events.ts';
-import { relisten } from '../fixtures/relisten.ts';
+import { relisten, startRelisten } from '../fixtures/relisten.ts';
 import { freePort, NOBODY, Supervised } from '../system/harness.ts';
 import { needs } from '../tools.ts';
 
@@ -278,6 +278,18 @@ asRoot('relisten list, status, restart and stop', () => {
     client.write('?');
     expect(await text(client)).toBe('1');
     await run.stop();
+  });
+
+  it('say what a stop waits for, and end it at once with --now', async () => {
+    await using run = new Supervised(['sh', '-c', "trap '' TERM; sleep 60"], { args: ['--name', 'deaf'] });
+    await run.event('spawned');
+    const env = { XDG_RUNTIME_DIR: run.runtime };
+    await run.until(() => isListening(join(run.runtime, 'relisten/deaf.sock')));
+    const waits = startRelisten(['stop'], { env });
+    await waits.said(/^deaf: waits until what it started has ended; relisten status deaf shows it\n/);
+    expect(await relisten(['stop', '--now'], { env })).toMatchObject({ code: 0 });
+    expect(await waits.outcome).toMatchObject({ code: 0, stdout: expect.stringMatching(/^deaf: stopped/) });
+    expect(await run.end()).toMatchObject({ left: [] });
   });
 
   it('ask for a name where several run, and list them', async () => {

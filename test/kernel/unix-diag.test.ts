@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
 import { encodeAttribute } from '../../src/kernel/netlink.ts';
-import { bind, listen, socket } from '../../src/kernel/socket.ts';
-import { decodeUnixMessage, dumpUnix } from '../../src/kernel/unix-diag.ts';
+import { accept, bind, connect, listen, socket } from '../../src/kernel/socket.ts';
+import { decodeUnixMessage, dumpUnix, unixPeer } from '../../src/kernel/unix-diag.ts';
 
 test('a listener is shown with its path and its file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'unix-'));
@@ -34,6 +34,23 @@ test('an abstract name has no file, and is shown bound only and listened on', ()
   expect(states()).toEqual([['LISTEN', ino, undefined]]);
   close(fd);
   expect(states()).toEqual([]);
+});
+
+test('a connection tells its other end, once that is accepted', () => {
+  const address = { family: 'unix', path: `\0relisten-unix-peer-${process.pid}` } as const;
+  const [listener, client] = [socket('unix'), socket('unix')];
+  const { ino } = fstatSync(client);
+  expect(unixPeer(ino)).toBe(0);
+  bind(listener, address);
+  listen(listener, 1);
+  connect(client, address);
+  expect(unixPeer(ino)).toBe(0);
+  const accepted = accept(listener);
+  expect(unixPeer(ino)).toBe(fstatSync(accepted).ino);
+  close(accepted);
+  expect(unixPeer(ino)).toBe(0);
+  close(client);
+  close(listener);
 });
 
 /** struct unix_diag_msg: family, type, state, pad, inode, cookie. */

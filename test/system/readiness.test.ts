@@ -1,0 +1,102 @@
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { needs } from '../tools.ts';
+import { FreshClients, httpGet } from './clients.ts';
+import { freePort, Supervised } from './harness.ts';
+import { serverFolder } from './servers.ts';
+
+const LATE_READY_PY = fileURLToPath(new URL('../fixtures/servers/late-ready.py', import.meta.url));
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+/** More than one round of probes, and than a restart takes without one. */
+const SOME_CLIENTS = 60;
+const { test } = needs('linux', 'python3');
+
+for (const { what, args, env, said } of [
+  { what: 'answers on --ready-http', args: ['--ready-http', '/health'], env: {}, said: /^2 was asked$/ },
+  { what: 'accepts with --ready-tcp', args: ['--ready-tcp'], env: { ACCEPTS_LATE: '1' }, said: /^2 listens$/ },
+  { what: 'says READY=1 with --ready-notify', args: ['--ready-notify'], env: {}, said: /^2 listens$/ },
+]) {
+  test(`a new generation that listens takes the old one's place when it ${what}, and not before`, async () => {
+    using made = serverFolder();
+    const port = await freePort();
+    const file = join(made.folder, 'of-use');
+    await using run = new Supervised(['python3', LATE_READY_PY, String(port), file], { args, env });
+    await run.started();
+    const old = run.ready?.pid;
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    run.kill('SIGHUP');
+    await run.line(said);
+    await clients.more(SOME_CLIENTS);
+    expect(run.ready?.generation).toBe(1);
+    expect(run.family(old)).toContain(old);
+    writeFileSync(file, '');
+    await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+    await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+    await clients.more(10);
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+
+  test(`a new generation that never ${what} is given up, and the old one goes on`, async () => {
+    using made = serverFolder();
+    const port = await freePort();
+    const command = ['python3', LATE_READY_PY, String(port), join(made.folder, 'never')];
+    await using run = new Supervised(command, { args: [...args, '--ready-timeout', '2s'], env });
+    await run.started();
+    const old = run.ready?.pid;
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    run.kill('SIGHUP');
+    const failed = await run.event('state', ({ state }) => state === 'failed');
+    expect(failed).toMatchObject({
+      generation: 2,
+      reason: expect.stringMatching(/^Not ready within 2 s: it listens, but/),
+    });
+    await clients.more(10);
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(run.family(old)).toContain(old);
+    expect(run.ready?.generation).toBe(1);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('--ready-http with a path asks on a unix socket, too', async () => {
+  using made = serverFolder();
+  const file = join(made.folder, 'of-use');
+  const command = ['python3', LATE_READY_PY, join(made.folder, 'web.sock'), file];
+  await using run = new Supervised(command, { args: ['--ready-http', '/health'] });
+  await run.started();
+  run.kill('SIGHUP');
+  await run.line(/^2 was asked$/);
+  writeFileSync(file, '');
+  await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+  await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('--ready-http with a URL believes what answers there', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  let status = 503;
+  let asked: () => void = () => undefined;
+  const wasAsked = new Promise<void>(fulfil => {
+    asked = fulfil;
+  });
+  await using elsewhere = createServer((_request, response) => {
+    asked();
+    response.writeHead(status).end();
+  }).listen(0, '127.0.0.1');
+  await new Promise(fulfil => elsewhere.once('listening', fulfil));
+  const address = elsewhere.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`;
+  const command = ['python3', LATE_READY_PY, String(port), join(made.folder, 'of-use')];
+  await using run = new Supervised(command, { args: ['--ready-http', url] });
+  await wasAsked;
+  await run.line(/^1 listens$/);
+  expect(run.ready).toBeUndefined();
+  status = 204;
+  await run.started();
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
