@@ -1,12 +1,14 @@
 /*
  * What a restart does to latency: the 99th percentile of what fell due while a restart went on, against that of what fell
- * due while two processes of the same server ran, without one; and against that of what fell due when the load went over
- * to a second process which had booted long before, without a supervisor. Keep-alive clients have to connect again there.
- * The same load on the same server, in turns.
+ * due while two processes of the same server ran, without one. The same load on the same server, in turns.
+ *
+ * And what a process costs that is merely young: the same load for its first second, with nothing else going on (it has
+ * booted and is idle, there is no supervisor, no process before it, no restart), against a second of a warm one.
  */
-import { execFile, fork, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,54 +19,70 @@ import { freePort } from './hello.js';
 import { installLibraries } from './libraries.js';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
-const RESTARTS = '6';
+const RESTARTS = 6;
 /** How long a restart of this server takes, with its drain: what falls due in that time counts in both. */
 const AS_LONG = '1s';
 const SERVER = fileURLToPath(new URL('./restart/servers/express.js', import.meta.url));
-const TURN = fileURLToPath(new URL('./restart/servers/turn.js', import.meta.url));
-/** The next one boots when the second that counts is over, and before the next turn. */
-const BOOTS_AFTER_MS = 2_000;
+/** Until a process has finished what it does after its start. */
+const REST_MS = 700;
+/** Until the warm one is, at first; and the load itself, each time. */
+const WARM_UP_MS = 6_000;
+const AGAIN_MS = 1_500;
+const FIRST_MS = 1_000;
 
 installLibraries();
+const { startLoad } = await import(`${DIST}/prove/load.js`);
+const { namedLoad } = await import(`${DIST}/prove/loads.js`);
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'bench-'));
 const port = await freePort();
 const env = { ...process.env, XDG_RUNTIME_DIR: folder, PORT: String(port) };
 const supervised = start([RELISTEN, 'run', '--quiet', '--name', 'bench', '--', process.execPath, SERVER], env);
 // It gets no clients: what it costs is that it is there.
-const beside = start([SERVER], { ...env, PORT: String(await freePort()) });
-await answered(`http://127.0.0.1:${port}/`);
+const besidePort = await freePort();
+const beside = start([SERVER], { ...env, PORT: String(besidePort) });
+await Promise.all([listening(port), listening(besidePort)]);
 
-const turns = await takeTurns();
-
-/** @type {Map<string, number>[]} */
-const goingOver = [];
-/** @type {Map<string, number>[]} */
+/** @typedef {Map<string, number>} Latencies the p99 of each class of clients, in milliseconds */
+/** @type {Latencies[]} */
 const resting = [];
-/** @type {Map<string, number>[]} */
+/** @type {Latencies[]} */
 const restarting = [];
+/** @type {Latencies[]} */
+const warm = [];
+/** @type {Latencies[]} */
+const young = [];
 let lost = 0;
 for (let round = 0; round < ROUNDS; round++) {
-  resting.push(await p99(port, 'true', 1));
-  goingOver.push(await p99(turns.port, `kill -USR2 ${process.pid}`, 1 + Number(RESTARTS)));
+  resting.push(await p99('true', 1));
   // Not by `relisten restart`, which boots a Node of its own on the processors that the clients need.
-  restarting.push(await p99(port, `kill -HUP ${supervised.pid}`, 1 + Number(RESTARTS)));
+  restarting.push(await p99(`kill -HUP ${supervised.pid}`, 1 + RESTARTS));
 }
-for (const child of [supervised, beside]) child.kill();
-turns.end();
+supervised.kill();
+await load(besidePort, WARM_UP_MS);
+for (let process = 0; process < ROUNDS * RESTARTS; process++) {
+  const fresh = await freePort();
+  const child = start([SERVER], { ...env, PORT: String(fresh) });
+  await listening(fresh);
+  await delay(REST_MS);
+  await load(besidePort, AGAIN_MS);
+  warm.push(await load(besidePort, FIRST_MS));
+  young.push(await load(fresh, FIRST_MS));
+  child.kill();
+}
+beside.kill();
 rmSync(folder, { recursive: true, force: true });
 
 for (const name of resting[0]?.keys() ?? []) {
-  const [still, over, during] = [resting, goingOver, restarting].map(rounds =>
-    rounds.map(seen => seen.get(name) ?? Number.NaN),
-  );
-  const ratio = (/** @type {number[]} */ to) =>
-    quantile((during ?? []).map((value, round) => value / (to[round] ?? Number.NaN)));
-  goal(`${name}: p99 while two processes run, median of the rounds`, quantile(still ?? []), 'ms');
-  goal(`${name}: p99 when the load goes over to one that has booted`, quantile(over ?? []), 'ms');
-  goal(`${name}: p99 during a restart`, quantile(during ?? []), 'ms');
-  goal(`${name}: restart ÷ two processes`, ratio(still ?? []), '×', { atMost: 2 });
-  goal(`${name}: restart ÷ going over`, ratio(over ?? []), '×');
+  const of = (/** @type {Latencies[]} */ seen) => seen.map(latencies => latencies.get(name) ?? Number.NaN);
+  const ratio = (/** @type {Latencies[]} */ over, /** @type {Latencies[]} */ to) =>
+    quantile(of(over).map((value, at) => value / (of(to)[at] ?? Number.NaN)));
+  goal(`${name}: p99 while two processes run, median of the rounds`, quantile(of(resting)), 'ms');
+  goal(`${name}: p99 during a restart`, quantile(of(restarting)), 'ms');
+  goal(`${name}: restart ÷ two processes`, ratio(restarting, resting), '×', { atMost: 2 });
+  goal(`${name}: p99 of a second of a warm process alone`, quantile(of(warm)), 'ms');
+  goal(`${name}: p99 of the first second of a process alone`, quantile(of(young)), 'ms');
+  goal(`${name}: first second ÷ warm, without any restart`, ratio(young, warm), '×');
 }
 goal('requests lost', lost, '', { atMost: 0 });
 
@@ -73,53 +91,40 @@ function start(args, env) {
   return spawn(process.execPath, args, { env, stdio: 'ignore' });
 }
 
-/** @param {string} url */
-async function answered(url) {
-  while (!(await fetch(url).catch(() => undefined))) await delay(20);
+/** Not by a request: that would be its first. @param {number} at */
+async function listening(at) {
+  for (;;) {
+    const socket = connect(at, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      socket.destroy();
+      return;
+    } catch {
+      await delay(10);
+    }
+  }
 }
 
-/** The server as two processes that take turns at one listener, at SIGUSR2. */
-async function takeTurns() {
-  const { bind, listen, socket } = await import(`${DIST}/kernel/socket.js`);
-  const fd = socket('IPv4');
-  const own = await freePort();
-  bind(fd, { family: 'IPv4', host: '127.0.0.1', port: own });
-  listen(fd, 511);
-  const boot = async () => {
-    const child = fork(TURN, { stdio: ['ignore', 'ignore', 'inherit', fd, 'ipc'] });
-    await once(child, 'message');
-    return child;
-  };
-  let [serving, next] = await Promise.all([boot(), boot()]);
-  serving.send('serve');
-  process.on('SIGUSR2', () => {
-    next.send('serve');
-    serving.send('stop');
-    serving = next;
-    setTimeout(async () => {
-      next = await boot();
-    }, BOOTS_AFTER_MS);
-  });
-  const end = () => {
-    for (const child of [serving, next]) child.kill();
-  };
-  return { port: own, end };
+/** From this process, which does nothing else then. @param {number} at a port @param {number} forMs @returns {Promise<Latencies>} */
+async function load(at, forMs) {
+  const running = startLoad({ target: `http://127.0.0.1:${at}/`, classes: namedLoad('base') });
+  await delay(forMs);
+  const { classes } = await running.stop();
+  return new Map(classes.map((/** @type {any} */ { name, latency }) => [name, latency.p99]));
 }
 
 /**
  * Of what fell due in the second from each restart's beginning, by class of clients.
- * @param {number} at where the load goes
  * @param {string} restart a shell command
  * @param {number} versions how many must have answered
  */
-async function p99(at, restart, versions) {
-  const args = ['prove', '--json', '--allow', '1000000', '--restarts', RESTARTS, '--least', AS_LONG];
-  const load = ['--url', `http://127.0.0.1:${at}/`, '--slow-path', '/slow', '--restart', restart];
+async function p99(restart, versions) {
+  const args = ['prove', '--json', '--allow', '1000000', '--restarts', String(RESTARTS), '--least', AS_LONG];
+  const load = ['--url', `http://127.0.0.1:${port}/`, '--slow-path', '/slow', '--restart', restart];
   const { stdout } = await run(process.execPath, [RELISTEN, ...args, ...load], { env, maxBuffer: 1 << 28 });
   /** @type {{ load: { failed: number, generations: unknown[], classes: { name: string, phases: { restart: { latency: { p99: number } } } }[] } }} */
   const { load: seen } = JSON.parse(stdout);
-  // Those of the turns are not of a restart: a keep-alive connection that is closed at the wrong moment is lost there.
-  if (at === port) lost += seen.failed;
+  lost += seen.failed;
   if (seen.generations.length !== versions) throw new Error(`${seen.generations.length} versions answered`);
   return new Map(seen.classes.map(({ name, phases }) => [name, phases.restart.latency.p99]));
 }
