@@ -60,7 +60,7 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 supervised.kill();
 await load(besidePort, WARM_UP_MS);
-for (let process = 0; process < ROUNDS * RESTARTS; process++) {
+for (let sample = 0; sample < ROUNDS * RESTARTS; sample++) {
   const fresh = await freePort();
   const child = start([SERVER], { ...env, PORT: String(fresh) });
   await listening(fresh);

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
+import { codeOf } from '../kernel/errno.ts';
 import { descriptorOf } from '../kernel/handle.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { unixPeer } from '../kernel/unix-diag.ts';
@@ -13,9 +14,12 @@ import { unixPeer } from '../kernel/unix-diag.ts';
  */
 
 const ANSWER_MS = 5_000;
+/** The old generation may get as many before one is given up for a while. */
 const CONNECTIONS = 8;
 const ACCEPT_LOOKS = 40;
 const LOOK_MS = 5;
+/** What a kernel that has sock_diag(7) says, too: it is asked again. */
+const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'];
 
 type Has = (inode: number) => boolean;
 
@@ -111,8 +115,8 @@ async function isOurs(socket: Socket, address: SocketAddress, has: Has, signal: 
 function inodeFrom(otherEnd: () => number): number | undefined {
   try {
     return otherEnd();
-  } catch {
-    return undefined;
+  } catch (error) {
+    return SHORTAGES.includes(codeOf(error) ?? '') ? 0 : undefined;
   }
 }
 
