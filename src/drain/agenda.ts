@@ -67,7 +67,8 @@ export class Agenda<T> {
       this.#timerAt = Number.POSITIVE_INFINITY;
       this.pokeAll();
     };
-    this.#timer = setTimeout(wake, Math.max(at - performance.now(), SHORTEST_PAUSE_MS));
+    // Whole milliseconds: the first timer with a fraction has V8 throw away all that it has compiled for timers.
+    this.#timer = setTimeout(wake, Math.ceil(Math.max(at - performance.now(), SHORTEST_PAUSE_MS)));
   }
 
   #roundSoon(): void {

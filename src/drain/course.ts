@@ -47,7 +47,7 @@ export class Course {
 
   /** Requests are answered between its steps, each of which takes a millisecond or more the first time. */
   async run(): Promise<DrainReport> {
-    const deadline = setTimeout(() => this.#deadline.abort(), this.#settings.deadline - this.#elapsed());
+    const deadline = setTimeout(() => this.#deadline.abort(), Math.ceil(this.#settings.deadline - this.#elapsed()));
     const progress = setInterval(() => this.#tell(), PROGRESS_MS);
     const ports = portsOf(this.#servers);
     this.#enter('not-ready');

@@ -49,6 +49,7 @@ export function drain(servers: DrainTarget | readonly DrainTarget[], options?: D
  */
 export function track(server: Server): ReadonlyMap<Socket, Connection> {
   void loadCourse();
+  void import('./shapes.ts').then(({ settleShapes }) => settleShapes(server));
   return trackConnections(server);
 }
 

@@ -20,8 +20,8 @@ export interface Patience {
  */
 export function halfClose(socket: Socket, patience: Patience, input: 'discard' | 'application'): void {
   if (socket.destroyed) return;
-  // An HTTP server takes any Duplex by `emit('connection')`, and not each has a timeout.
-  socket.setTimeout?.(0);
+  // Where it never had one, setTimeout() would give it a property (see shapes.ts).
+  if (socket.timeout) socket.setTimeout(0);
   socket.on('error', ignore);
   if (input === 'discard') discard(socket);
   else if (socket.readableFlowing === null) socket.resume();

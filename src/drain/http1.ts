@@ -88,7 +88,8 @@ export function interceptResponses(server: Server, interest: Interest): () => vo
   };
 }
 
-function isHttp1Response(value: unknown): value is ServerResponse {
+/** Whether it is a response that an HTTP/1.1 server has made. */
+export function isHttp1Response(value: unknown): value is ServerResponse {
   if (typeof value !== 'object' || value === null || !('writeHead' in value) || !('req' in value)) return false;
   return Reflect.get(Object(value.req), 'httpVersionMajor') === 1;
 }

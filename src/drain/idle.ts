@@ -1,5 +1,6 @@
 import type { Server, Socket } from 'node:net';
 import { idleHttp1Sockets } from '../kernel/handle.ts';
+import { noteOn, notesOf } from '../kernel/socket-notes.ts';
 
 /** Whether the HTTP server itself calls a connection idle. */
 export type Idle = (socket: Socket) => boolean;
@@ -16,22 +17,15 @@ export class IdleList {
     const ask = (server: Server) => {
       const idle = idleHttp1Sockets(server);
       asked.set(server, idle);
-      for (const socket of idle) (socket as Marked)[READ_WHEN_IDLE] = socket.bytesRead;
+      for (const socket of idle) noteOn(socket).readWhenIdle = socket.bytesRead;
       return idle;
     };
     return server => socket => isAsBefore(socket) || (asked.get(server) ?? ask(server)).has(socket);
   }
 }
 
-/** Bytes read when it was on the list. On the socket itself: a Map of thousands costs more, and a WeakMap most. */
-const READ_WHEN_IDLE = Symbol('relisten.read-when-idle');
-
-interface Marked {
-  [READ_WHEN_IDLE]?: number;
-}
-
 /** What is no net.Socket does not tell how much it has read. */
 function isAsBefore(socket: Socket): boolean {
-  const before = (socket as Marked)[READ_WHEN_IDLE];
+  const before = notesOf(socket)?.readWhenIdle;
   return before !== undefined && before === socket.bytesRead;
 }

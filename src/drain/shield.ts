@@ -1,5 +1,8 @@
 import type { Server } from 'node:net';
 
+/** The methods that are shielded from. */
+export const SHIELDED = ['close', 'closeIdleConnections'];
+
 /**
  * While a drain runs, an application's own `server.close()` and `closeIdleConnections()` (fastify's, Nest's, a signal
  * handler's) must not destroy the connections that are being drained. The first calls back when the drain has closed

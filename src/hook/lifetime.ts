@@ -2,6 +2,7 @@ import type { Server } from 'node:net';
 import { drain, loadCourse } from '../drain/drain.ts';
 import type { DrainOptions } from '../drain/options.ts';
 import type { Draining } from '../drain/report.ts';
+import { settleShapes } from '../drain/shapes.ts';
 import { type Giver, openGiver, rememberAddress } from '../handoff/give.ts';
 import { type Ready, readReady } from '../handoff/rendezvous.ts';
 import { countRequests } from '../handoff/requests.ts';
@@ -55,6 +56,7 @@ export class Lifetime {
     // Later it may have no address any more.
     rememberAddress(server);
     countRequests(server);
+    settleShapes(server);
     if (!this.#around || this.#stopping) return;
     try {
       this.#taker ??= openTaker(this.#around.directory, this.#around.generation);

@@ -1,4 +1,5 @@
 import { type Server, Socket } from 'node:net';
+import { noteOn, notesOf } from './socket-notes.ts';
 
 /*
  * The handle under a net.Socket or net.Server, which Node does not document: how a connection leaves a process without
@@ -30,17 +31,10 @@ function insideServer(server: Server): ServerInternals {
   return server as unknown as ServerInternals;
 }
 
-/** When the timeout is due that was suspended. */
-const DUE = Symbol('relisten.due');
-/** Bytes came in another process. */
-const USED = Symbol('relisten.used');
-
-/** What Node keeps in a socket, and what we do. */
+/** What Node keeps in a socket. */
 interface Internals {
   _handle?: unknown;
   parser?: unknown;
-  [DUE]?: number;
-  [USED]?: true;
   /** Its timer, under Node's key for that. */
   [timeout: symbol]: unknown;
 }
@@ -94,8 +88,9 @@ export function freeze(socket: Socket): FrozenSocket | undefined {
   return {
     fd: () => (handleOf(socket) === handle && !socket.destroyed ? handle.fd : undefined),
     thaw() {
-      Reflect.deleteProperty(handle, 'readStart');
+      // The last one first, which leaves the handle as it was before; V8 makes a dictionary of it otherwise.
       Reflect.deleteProperty(handle, 'shutdown');
+      Reflect.deleteProperty(handle, 'readStart');
       if (!wasReading || handleOf(socket) !== handle || socket.destroyed) return;
       handle.reading = true;
       handle.readStart();
@@ -116,14 +111,14 @@ export function hasHalfCharacter(socket: Socket): boolean {
 export function suspendTimeout(socket: Socket): void {
   const left = socket.timeout ? remainingTimeout(socket) : undefined;
   if (left === undefined) return;
-  inside(socket)[DUE] = performance.now() + left;
+  noteOn(socket).due = performance.now() + left;
   socket.setTimeout(0);
 }
 
 /** Milliseconds until `socket.setTimeout()` fires, or would if it were not suspended; undefined where none is set. */
 export function remainingTimeout(socket: Socket): number | undefined {
   if (!socket.timeout) {
-    const due = inside(socket)[DUE];
+    const due = notesOf(socket)?.due;
     return due === undefined ? undefined : Math.max(1, due - performance.now());
   }
   timeoutKey ??= Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'timeout');
@@ -237,12 +232,12 @@ function parserOf(socket: Socket): HttpParser | undefined {
 
 /** Bytes came on it in another process. */
 export function setUsed(socket: Socket): void {
-  inside(socket)[USED] = true;
+  noteOn(socket).used = true;
 }
 
 /** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
 export function hasBeenUsed(socket: Socket): boolean {
-  return socket.bytesRead > 0 || inside(socket)[USED] === true;
+  return socket.bytesRead > 0 || notesOf(socket)?.used === true;
 }
 
 const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];

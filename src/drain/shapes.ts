@@ -1,0 +1,54 @@
+import type { ServerResponse } from 'node:http';
+import type { Server, Socket } from 'node:net';
+import { makeRoomForNotes } from '../kernel/socket-notes.ts';
+import { isHttp1Response, promiseClose } from './http1.ts';
+import { SHIELDED } from './shield.ts';
+
+/*
+ * A drain puts methods of its own on the program's servers, sockets and responses. V8 compiles what runs often for the
+ * properties that its objects have: the first server or socket that gets another one has it throw away all of that, some
+ * 60 functions of Node's net, stream and http, and compile them again while clients wait. So each has what a drain will put
+ * there from the beginning, when nothing is compiled yet, as what it is anyway; the drain only writes.
+ */
+
+/** Responses are many, so only some get it: enough for V8 to have seen both kinds when it compiles, and not before it looks. */
+const RESPONSES = { after: 40, every: 3, count: 20 };
+
+const settled = new WeakSet<Server>();
+let seen = 0;
+
+/** Has a server, and from now on its sockets and responses, take the shape that they will have in a drain. */
+export function settleShapes(server: Server): void {
+  if (settled.has(server)) return;
+  settled.add(server);
+  for (const name of ['emit', ...SHIELDED]) settleMethod(server, name);
+  server.prependListener('connection', settleSocket);
+  if ('setSecureContext' in server) server.prependListener('secureConnection', settleSocket);
+  const showOne = (_request: unknown, response: unknown) => {
+    if (isDue(seen++)) showDrained(response);
+    if (seen > RESPONSES.after + RESPONSES.every * RESPONSES.count) server.off('request', showOne);
+  };
+  if ('maxRequestsPerSocket' in server) server.prependListener('request', showOne);
+}
+
+function settleSocket(socket: Socket): void {
+  makeRoomForNotes(socket);
+  settleMethod(socket, 'destroySoon');
+}
+
+function isDue(request: number): boolean {
+  return request >= RESPONSES.after && request % RESPONSES.every === 0;
+}
+
+function showDrained(response: unknown): void {
+  if (isHttp1Response(response)) promiseClose(response as ServerResponse, () => false);
+}
+
+/** Makes an inherited method an own one. */
+function settleMethod(owner: object, name: string): void {
+  const inherited: unknown = Reflect.get(owner, name);
+  if (typeof inherited !== 'function' || Object.hasOwn(owner, name)) return;
+  // Written twice: what was only written once V8 takes for constant.
+  Object.defineProperty(owner, name, { value: undefined, configurable: true, writable: true });
+  Reflect.set(owner, name, inherited);
+}
