@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { close, duplicate } from './fd.ts';
 import { call } from './libc.ts';
+import { connect, socket } from './socket.ts';
 
 /*
  * libuv's pipe handle, which Node does not document: it accepts from any listening unix socket that it is given, so that
@@ -61,4 +62,22 @@ export function acceptFrom(listener: number, onConnection: (fd: number) => void)
   }
   handle.unref();
   return () => handle.close();
+}
+
+/**
+ * Connects to an abstract unix socket, which `net.connect` does since Node 22 only (uv_pipe_connect2, libuv 1.46).
+ *
+ * @param path begins with a NUL byte
+ * @returns connected, and the caller's
+ * @throws KernelError ECONNREFUSED where nobody listens, EAGAIN where the backlog is full
+ */
+export function connectAbstract(path: string): Socket {
+  const fd = socket('unix', { nonblocking: true });
+  try {
+    connect(fd, { family: 'unix', path });
+    return new Socket({ fd, readable: true, writable: true });
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import type { SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { descriptorOf } from '../kernel/handle.ts';
+import { connectAbstract } from '../kernel/pipe-handle.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { unixPeer } from '../kernel/unix-diag.ts';
 
@@ -77,6 +78,7 @@ async function reach(address: SocketAddress, has: Has, signal: AbortSignal): Pro
 }
 
 function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
+  if (address.family === 'unix' && address.path.startsWith('\0')) return openAbstract(address.path);
   const socket =
     address.family === 'unix'
       ? connect({ path: address.path, signal })
@@ -87,6 +89,16 @@ function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | und
     socket.once('close', () => fulfil(undefined));
     socket.on('error', () => {}); // close follows
   });
+}
+
+async function openAbstract(path: string): Promise<Socket | undefined> {
+  try {
+    const socket = connectAbstract(path);
+    socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    return socket.on('error', () => {});
+  } catch {
+    return undefined;
+  }
 }
 
 /** A wildcard is no address to connect to everywhere. */

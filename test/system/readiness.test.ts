@@ -62,19 +62,24 @@ for (const { what, args, env, said } of [
   });
 }
 
-test('--ready-http with a path asks on a unix socket, too', async () => {
-  using made = serverFolder();
-  const file = join(made.folder, 'of-use');
-  const command = ['python3', LATE_READY_PY, join(made.folder, 'web.sock'), file];
-  await using run = new Supervised(command, { args: ['--ready-http', '/health'] });
-  await run.started();
-  run.kill('SIGHUP');
-  await run.line(/^2 was asked$/);
-  writeFileSync(file, '');
-  await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
-  await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
-  expect(await run.stop()).toMatchObject({ left: [] });
-});
+for (const { what, where } of [
+  { what: 'a unix socket', where: (folder: string) => join(folder, 'web.sock') },
+  { what: 'an abstract one', where: (folder: string) => `@${folder}` },
+]) {
+  test(`--ready-http with a path asks on ${what}, too`, async () => {
+    using made = serverFolder();
+    const file = join(made.folder, 'of-use');
+    const command = ['python3', LATE_READY_PY, where(made.folder), file];
+    await using run = new Supervised(command, { args: ['--ready-http', '/health'] });
+    await run.started();
+    run.kill('SIGHUP');
+    await run.line(/^2 was asked$/);
+    writeFileSync(file, '');
+    await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+    await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
 
 test('--ready-http with a URL believes what answers there', async () => {
   using made = serverFolder();
