@@ -102,11 +102,13 @@ export function isHttp1Response(value: unknown): value is ServerResponse {
  */
 export function promiseClose(response: ServerResponse, isLast: () => boolean): void {
   if (response.headersSent) return;
-  const { writeHead } = response;
+  // An application may give the response another prototype yet, as express does.
+  const own = Object.hasOwn(response, 'writeHead') ? response.writeHead : undefined;
   const closing = function (this: ServerResponse, status: number, ...rest: unknown[]): ServerResponse {
     const reason = typeof rest[0] === 'string' ? [rest[0]] : [];
     const headers = rest[reason.length] ?? (reason.length === 0 ? rest[1] : undefined);
     const close = status >= 200 && !this.headersSent && isLatestResponse(response) && isLast();
+    const writeHead = own ?? Object.getPrototypeOf(response).writeHead;
     return Reflect.apply(writeHead, this, close ? [status, ...reason, closeHeaders(headers)] : [status, ...rest]);
   };
   Object.defineProperty(response, 'writeHead', { value: closing, configurable: true, writable: true });

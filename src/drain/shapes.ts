@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import { makeRoomForNotes } from '../kernel/socket-notes.ts';
 import { isHttp1Response, promiseClose } from './http1.ts';
@@ -25,7 +24,7 @@ export function settleShapes(server: Server): void {
   server.prependListener('connection', settleSocket);
   if ('setSecureContext' in server) server.prependListener('secureConnection', settleSocket);
   const showOne = (_request: unknown, response: unknown) => {
-    if (isDue(seen++)) showDrained(response);
+    if (isDue(seen++) && isHttp1Response(response)) promiseClose(response, () => false);
     if (seen > RESPONSES.after + RESPONSES.every * RESPONSES.count) server.off('request', showOne);
   };
   if ('maxRequestsPerSocket' in server) server.prependListener('request', showOne);
@@ -38,10 +37,6 @@ function settleSocket(socket: Socket): void {
 
 function isDue(request: number): boolean {
   return request >= RESPONSES.after && request % RESPONSES.every === 0;
-}
-
-function showDrained(response: unknown): void {
-  if (isHttp1Response(response)) promiseClose(response as ServerResponse, () => false);
 }
 
 /** Makes an inherited method an own one. */

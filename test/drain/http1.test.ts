@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import { Duplex, PassThrough } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
@@ -151,6 +151,23 @@ test.each<[string, Handler]>([
   expect(response?.header.match(/^connection: .*$/gim)).toEqual(['Connection: close']);
   waiting.socket.end();
   expect(await draining).toMatchObject({ finished: 1, cut: [], closed: { http1: 1 } });
+});
+
+test('a response that the application gives another prototype has the writeHead of that', async () => {
+  const begun = promised<ServerResponse>();
+  const server = await serve((_, response) => begun.resolve(response));
+  const waiting = await connectTo(server);
+  waiting.get('/');
+  const response = await begun.promise;
+  const draining = drain(server, QUICK);
+  await told(draining, isFinishing);
+  const writeHead = function (this: ServerResponse, status: number): ServerResponse {
+    return ServerResponse.prototype.writeHead.call(this.setHeader('X-Own', 'yes'), status);
+  };
+  Object.setPrototypeOf(response, Object.create(ServerResponse.prototype, { writeHead: { value: writeHead } }));
+  response.end('hello');
+  expect((await waiting.response())?.header).toContain('X-Own: yes');
+  await draining;
 });
 
 test('a stream that has begun is completed, and its connection, promised to be kept, is closed afterwards', async () => {
