@@ -11,7 +11,7 @@ import { SHIELDED } from './shield.ts';
  */
 
 /** Responses are many, so only some get it: enough for V8 to have seen both kinds when it compiles, and not before it looks. */
-const RESPONSES = { after: 40, every: 3, count: 20 };
+const RESPONSES = { from: 40, to: 100, every: 3 };
 
 const settled = new WeakSet<Server>();
 let seen = 0;
@@ -21,12 +21,14 @@ export function settleShapes(server: Server): void {
   if (settled.has(server)) return;
   settled.add(server);
   for (const name of ['emit', ...SHIELDED]) settleMethod(server, name);
-  server.prependListener('connection', settleSocket);
-  if ('setSecureContext' in server) server.prependListener('secureConnection', settleSocket);
+  // Behind Node's own, which some programs look for at the front.
+  server.on('connection', settleSocket);
+  if ('setSecureContext' in server) server.on('secureConnection', settleSocket);
   const showOne = (_request: unknown, response: unknown) => {
-    if (isDue(seen++) && isHttp1Response(response)) promiseClose(response, () => false);
-    if (seen > RESPONSES.after + RESPONSES.every * RESPONSES.count) server.off('request', showOne);
+    if (seen++ >= RESPONSES.to) server.off('request', showOne);
+    else if (isDue(seen) && isHttp1Response(response)) promiseClose(response, () => false);
   };
+  // In front of the program's, which may have sent it.
   if ('maxRequestsPerSocket' in server) server.prependListener('request', showOne);
 }
 
@@ -36,7 +38,7 @@ function settleSocket(socket: Socket): void {
 }
 
 function isDue(request: number): boolean {
-  return request >= RESPONSES.after && request % RESPONSES.every === 0;
+  return request > RESPONSES.from && request % RESPONSES.every === 0;
 }
 
 /** Makes an inherited method an own one. */

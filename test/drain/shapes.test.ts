@@ -59,3 +59,24 @@ test('a drain waits for whole milliseconds', async () => {
   expect(times.length).toBeGreaterThan(2);
   expect(times.filter(ms => !Number.isInteger(ms))).toEqual([]);
 });
+
+test('only the first hundred responses are prepared, also where another calls its listener', async () => {
+  let prepared = 0;
+  const server = await listening(
+    createServer((_, response) => {
+      prepared += Number(Object.hasOwn(response, 'writeHead'));
+      response.end('hello');
+    }),
+  );
+  settleShapes(server);
+  // As engine.io does when it is attached.
+  const taken = server.listeners('request');
+  server.removeAllListeners('request');
+  server.on('request', (...args) => {
+    for (const listener of taken) Reflect.apply(listener, server, args);
+  });
+  const client = await connectTo(server);
+  for (let request = 0; request < 200; request++) await client.get('/').response();
+  expect(prepared).toBe(20);
+  await drain(server, QUICK);
+});
