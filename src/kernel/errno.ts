@@ -42,6 +42,11 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/** Whether it failed for want of something of which there may be enough in a moment. */
+export function isShortage(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'].includes(codeOf(error) ?? '');
+}
+
 /** What a system call failed with, or undefined when it did not; anything else that is thrown goes on. */
 export function failureOf(action: () => void): KernelError | undefined {
   try {

@@ -2,8 +2,9 @@ import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
-import { codeOf } from '../kernel/errno.ts';
+import { isShortage } from '../kernel/errno.ts';
 import { descriptorOf } from '../kernel/handle.ts';
+import { hasLibc } from '../kernel/libc.ts';
 import { connectAbstract } from '../kernel/pipe-handle.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { unixPeer } from '../kernel/unix-diag.ts';
@@ -19,8 +20,6 @@ const ANSWER_MS = 5_000;
 const CONNECTIONS = 8;
 const ACCEPT_LOOKS = 40;
 const LOOK_MS = 5;
-/** What a kernel that has sock_diag(7) says, too: it is asked again. */
-const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'];
 
 type Has = (inode: number) => boolean;
 
@@ -77,28 +76,26 @@ async function reach(address: SocketAddress, has: Has, signal: AbortSignal): Pro
   return undefined;
 }
 
-function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
-  if (address.family === 'unix' && address.path.startsWith('\0')) return openAbstract(address.path);
-  const socket =
-    address.family === 'unix'
-      ? connect({ path: address.path, signal })
-      : connect({ port: address.port, host: reachable(address.host), signal });
-  return new Promise(fulfil => {
-    socket.setTimeout(ANSWER_MS, () => socket.destroy());
-    socket.once('connect', () => fulfil(socket));
-    socket.once('close', () => fulfil(undefined));
-    socket.on('error', () => {}); // close follows
-  });
-}
-
-async function openAbstract(path: string): Promise<Socket | undefined> {
+async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
+  let socket: Socket;
   try {
-    const socket = connectAbstract(path);
-    socket.setTimeout(ANSWER_MS, () => socket.destroy());
-    return socket.on('error', () => {});
+    socket = connectTo(address, signal);
   } catch {
     return undefined;
   }
+  socket.setTimeout(ANSWER_MS, () => socket.destroy());
+  socket.on('error', () => {}); // close follows
+  if (!socket.connecting) return socket;
+  return new Promise(fulfil => {
+    socket.once('connect', () => fulfil(socket));
+    socket.once('close', () => fulfil(undefined));
+  });
+}
+
+function connectTo(address: SocketAddress, signal: AbortSignal): Socket {
+  if (address.family !== 'unix') return connect({ port: address.port, host: reachable(address.host), signal });
+  const { path } = address;
+  return path.startsWith('\0') && hasLibc() ? connectAbstract(path, signal) : connect({ path, signal });
 }
 
 /** A wildcard is no address to connect to everywhere. */
@@ -128,7 +125,8 @@ function inodeFrom(otherEnd: () => number): number | undefined {
   try {
     return otherEnd();
   } catch (error) {
-    return SHORTAGES.includes(codeOf(error) ?? '') ? 0 : undefined;
+    // A kernel that has sock_diag says that, too: it is asked again.
+    return isShortage(error) ? 0 : undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { RelistenError } from '../errors.ts';
-import { codeOf } from '../kernel/errno.ts';
+import { codeOf, isShortage } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { seqpacketPair } from '../kernel/scm-rights.ts';
@@ -200,6 +200,7 @@ export class Spawner {
       return { output, listeners, spare, gate: gate?.[0] };
     } catch (error) {
       if (gate) close(gate[0]);
+      // Without a filter the command would not get its listeners, and there may be enough in a moment.
       if (isShortage(error)) {
         void output.close();
         throw error;
@@ -226,11 +227,6 @@ export class Spawner {
     reaper.leave(child);
     return child;
   }
-}
-
-/** Of what there may be enough in a moment; a command that was started without a filter would not get its listeners. */
-function isShortage(error: unknown): boolean {
-  return ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'].includes(codeOf(error) ?? '');
 }
 
 /** Clears a stage that nobody has entered. */
