@@ -1,7 +1,9 @@
 import type { Server, Socket } from 'node:net';
+import { speaksHttp1 } from '../kernel/handle.ts';
 import { makeRoomForNotes } from '../kernel/socket-notes.ts';
 import { isHttp1Response, promiseClose } from './http1.ts';
 import { SHIELDED } from './shield.ts';
+import { isTlsServer } from './track.ts';
 
 /*
  * A drain puts methods of its own on the program's servers, sockets and responses. V8 compiles what runs often for the
@@ -23,13 +25,13 @@ export function settleShapes(server: Server): void {
   for (const name of ['emit', ...SHIELDED]) settleMethod(server, name);
   // Behind Node's own, which some programs look for at the front.
   server.on('connection', settleSocket);
-  if ('setSecureContext' in server) server.on('secureConnection', settleSocket);
+  if (isTlsServer(server)) server.on('secureConnection', settleSocket);
   const showOne = (_request: unknown, response: unknown) => {
     if (seen++ >= RESPONSES.to) server.off('request', showOne);
     else if (isDue(seen) && isHttp1Response(response)) promiseClose(response, () => false);
   };
   // In front of the program's, which may have sent it.
-  if ('maxRequestsPerSocket' in server) server.prependListener('request', showOne);
+  if (speaksHttp1(server)) server.prependListener('request', showOne);
 }
 
 function settleSocket(socket: Socket): void {
