@@ -68,15 +68,14 @@ export function acceptFrom(listener: number, onConnection: (fd: number) => void)
  * Connects to an abstract unix socket, which `net.connect` does since Node 22 only (uv_pipe_connect2, libuv 1.46).
  *
  * @param path begins with a NUL byte
- * @param signal destroys it
  * @returns connected, and the caller's
  * @throws KernelError ECONNREFUSED where nobody listens, EAGAIN where the backlog is full
  */
-export function connectAbstract(path: string, signal: AbortSignal): Socket {
+export function connectAbstract(path: string): Socket {
   const fd = socket('unix', { nonblocking: true });
   try {
     connect(fd, { family: 'unix', path });
-    return new Socket({ fd, readable: true, writable: true, signal });
+    return new Socket({ fd, readable: true, writable: true });
   } catch (error) {
     close(fd);
     throw error;

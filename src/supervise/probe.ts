@@ -79,12 +79,16 @@ async function reach(address: SocketAddress, has: Has, signal: AbortSignal): Pro
 async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
   let socket: Socket;
   try {
-    socket = connectTo(address, signal);
+    socket = connectTo(address);
   } catch {
     return undefined;
   }
   socket.setTimeout(ANSWER_MS, () => socket.destroy());
   socket.on('error', () => {}); // close follows
+  // Not by connect's own option, which leaves a listener on the signal for each connection (Node 20): it warns from 11 on.
+  const end = () => socket.destroy();
+  signal.addEventListener('abort', end);
+  socket.once('close', () => signal.removeEventListener('abort', end));
   if (!socket.connecting) return socket;
   return new Promise(fulfil => {
     socket.once('connect', () => fulfil(socket));
@@ -92,10 +96,10 @@ async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket
   });
 }
 
-function connectTo(address: SocketAddress, signal: AbortSignal): Socket {
-  if (address.family !== 'unix') return connect({ port: address.port, host: reachable(address.host), signal });
+function connectTo(address: SocketAddress): Socket {
+  if (address.family !== 'unix') return connect({ port: address.port, host: reachable(address.host) });
   const { path } = address;
-  return path.startsWith('\0') && hasLibc() ? connectAbstract(path, signal) : connect({ path, signal });
+  return path.startsWith('\0') && hasLibc() ? connectAbstract(path) : connect({ path });
 }
 
 /** A wildcard is no address to connect to everywhere. */
