@@ -7,6 +7,7 @@ type Server = import('node:net').Server;
 type ChildProcess = import('node:child_process').ChildProcess;
 type BroadcastChannel = import('node:worker_threads').BroadcastChannel;
 type Listening = typeof import('./listening.ts');
+type Cluster = typeof import('./cluster.ts');
 type StopSignal = typeof import('./stop-signal.ts');
 type Shield = typeof import('../drain/shield.ts');
 type Started = import('./consent.ts').Started;
@@ -27,11 +28,12 @@ let loadNow: () => void = () => undefined;
 /** What listening.ts does not know of yet. */
 let unknown = 0;
 const unknownServers = new Set<Server>();
-/** What undoes the shield of a server that it did not know of. */
-const shields: (() => void)[] = [];
+/** What undoes the shields of servers that it did not know of, and of the cluster. */
+const shields = new Set<() => void>();
 /** Hears no order any more. */
 let deafen: (() => void) | undefined;
-let hasToldPrimary = false;
+/** This is a primary with workers that listen, or one of those. */
+let isInCluster = false;
 
 module.exports = { setStarted, setLoaded, onServer, onWorker, onThread, onThreadStopped };
 
@@ -62,6 +64,7 @@ function onServer(server: Server, handle: unknown): void {
 
 /** A cluster worker of this process listens. */
 function onWorker(worker: ChildProcess): void {
+  isInCluster = true;
   hear();
   begin(loaded => loaded.onWorker(worker));
 }
@@ -119,6 +122,7 @@ async function load(afterMs: number): Promise<Listening> {
     // What is being imported cannot be required, and the signal may come meanwhile.
     requireStopSignal();
     requireShield();
+    requireCluster();
   } catch {
     // Not in a Node that was told to require no ES module: there the stop signal does what it would have, until all is loaded.
   }
@@ -132,6 +136,10 @@ function requireStopSignal(): StopSignal {
 
 function requireShield(): Shield {
   return require('../drain/shield.js');
+}
+
+function requireCluster(): Cluster {
+  return require('./cluster.js');
 }
 
 /** From now on this thread is told to stop before it ends: the main one by the signal, others by that one (threads.ts). */
@@ -174,23 +182,29 @@ function hearMainThread(): () => void {
 }
 
 /**
- * In a worker of a cluster: see cluster.ts. The primary may call cluster.disconnect() when it has told us to stop, which
- * closes the servers here before our own signal has come: so they are shielded at its word.
+ * In a worker of a cluster: see cluster.ts. The program of the primary may tell ours to close, or disconnect us, before our
+ * own signal has come: so the servers are shielded at the primary's word.
  */
 function tellPrimary(): void {
   // For workers alone the module is loaded already.
   const isWorker = process.connected === true && Reflect.get(process.getBuiltinModule('cluster'), 'isWorker') === true;
-  if (hasToldPrimary || !isWorker) return;
-  hasToldPrimary = true;
-  process.send?.({ cmd: 'NODE_RELISTEN', act: 'listening' });
+  if (isInCluster || !isWorker) return;
+  isInCluster = true;
+  send('listening');
   process.on('internalMessage', (message: { cmd?: unknown; act?: unknown }) => {
     if (message?.cmd !== 'NODE_RELISTEN') return;
-    if (message.act === 'ask' && process.connected) process.send?.({ cmd: 'NODE_RELISTEN', act: 'here' });
+    if (message.act === 'ask') send('here');
+    if (message.act === 'stopping') shield();
     if (message.act !== 'closed') return;
     shield();
     loadNow();
     loading?.then(loaded => loaded.onPrimaryStopped()).catch(() => undefined);
   });
+}
+
+function send(act: 'listening' | 'here'): void {
+  // With a callback it does not throw when the primary is gone before this process knows.
+  if (process.connected) process.send?.({ cmd: 'NODE_RELISTEN', act }, undefined, undefined, () => undefined);
 }
 
 async function stop(): Promise<void> {
@@ -201,18 +215,26 @@ async function stop(): Promise<void> {
   } catch {
     // It has been told that this does not work here.
   }
-  for (const undo of shields.splice(0)) undo();
+  for (const undo of shields) undo();
+  shields.clear();
 }
 
 /** At once: the program's own listeners, which may close its servers, run when this returns. */
 function shield(): void {
   listening?.shield();
   try {
-    for (const server of unknownServers) shields.push(requireShield().shieldFromClose(server, () => undefined));
+    if (isInCluster) holdDisconnect();
+    for (const server of unknownServers) shields.add(requireShield().shieldFromClose(server, () => undefined));
   } catch {
     // Not in a Node that was told to require no ES module.
   }
   unknownServers.clear();
+}
+
+function holdDisconnect(): void {
+  const cluster = listening ?? requireCluster();
+  cluster.holdDisconnect();
+  shields.add(cluster.releaseDisconnect);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import type { Cluster, Worker } from 'node:cluster';
 import type { Server } from 'node:net';
 
 /*
@@ -13,6 +14,10 @@ import type { Server } from 'node:net';
  * | round robin | the primary | it closes its listener, passes on what it has, and says so; the workers accept until then, and drain |
  * | none        | the workers | the primary says so, each drains                                            |
  * | both        |             | the primary ends when its workers have                                      |
+ *
+ * A program may disconnect its workers at the stop signal, as the manual does: that would close what the primary has not
+ * passed on, and what the workers hand off, so it happens when all has been passed on, and a worker itself does so when it
+ * has drained.
  */
 
 /** Node delivers messages that begin with NODE_ as 'internalMessage', out of the program's sight. A worker sends it in begin.cts. */
@@ -20,8 +25,8 @@ const CMD = 'NODE_RELISTEN';
 
 interface ClusterMessage {
   cmd: typeof CMD;
-  /** From a worker: `listening`, `here`. To a worker: `ask`, which it answers, and `closed`. */
-  act: 'listening' | 'ask' | 'here' | 'closed';
+  /** From a worker: `listening`, `here`. To a worker: `stopping`, `ask`, which it answers with `here`, and `closed`. */
+  act: 'listening' | 'here' | 'stopping' | 'ask' | 'closed';
 }
 
 /** How long a worker accepts while it hears nothing of its primary. */
@@ -55,6 +60,56 @@ export function primaryClosed(): Promise<void> {
   });
 }
 
+/** Set while the program's own disconnect() waits. */
+let disconnectNow: (() => void) | undefined;
+
+/**
+ * In a primary or a worker that is told to stop, before its program hears of that: what the program disconnects from now on
+ * waits for {@link releaseDisconnect}. A primary tells its workers, so that what it sends to them next, or its program
+ * does, finds their servers shielded.
+ */
+export function holdDisconnect(): void {
+  if (disconnectNow) return;
+  const cluster = clusterOfProgram();
+  const undo = cluster.isWorker ? [hold('disconnect'), hold('destroy')] : [hold('disconnect')];
+  disconnectNow = () => {
+    for (const release of undo) release();
+  };
+  for (const worker of Object.values(cluster.workers ?? {})) if (worker) tell(worker.process, 'stopping');
+}
+
+/** What was asked for happens now. */
+export function releaseDisconnect(): void {
+  disconnectNow?.();
+  disconnectNow = undefined;
+}
+
+/** Not imported: whoever does that first decides how it schedules. */
+function clusterOfProgram(): Cluster & { Worker: typeof Worker } {
+  return process.getBuiltinModule('cluster') as unknown as ReturnType<typeof clusterOfProgram>;
+}
+
+/** `cluster.disconnect()` and `worker.kill()` end in these, too. */
+function hold(method: 'disconnect' | 'destroy'): () => void {
+  const prototype: Record<typeof method, (...args: string[]) => unknown> = clusterOfProgram().Worker.prototype;
+  const original = prototype[method];
+  const waiting = new Map<Worker, string[]>();
+  let holds = true;
+  const held = function (this: Worker, ...args: string[]) {
+    if (!holds) return Reflect.apply(original, this, args);
+    // Whoever sees it end knows that it was to.
+    this.exitedAfterDisconnect = true;
+    if (!waiting.has(this)) waiting.set(this, args);
+    return this;
+  };
+  prototype[method] = held;
+  return () => {
+    holds = false;
+    if (prototype[method] === held) prototype[method] = original;
+    for (const [worker, args] of waiting) Reflect.apply(original, worker, args);
+  };
+}
+
 /** In the primary: what it accepts with, and for whom. */
 export class Primary {
   readonly #listeners = new Set<{ close(): void }>();
@@ -83,6 +138,7 @@ export class Primary {
     if (this.#listeners.size > 0) await this.#passOn();
     this.#state = 'done';
     for (const worker of this.#workers) tell(worker, 'closed');
+    if (this.#workers.size > 0) releaseDisconnect();
     for (const worker of this.#workers) await gone(worker);
   }
 
@@ -96,7 +152,8 @@ export class Primary {
 
 function tell(worker: ChildProcess, act: ClusterMessage['act']): void {
   const message: ClusterMessage = { cmd: CMD, act };
-  if (worker.connected) worker.send(message);
+  // With a callback it does not throw at a worker that is gone before this process knows.
+  if (worker.connected) worker.send(message, () => undefined);
 }
 
 /** Settles when a worker has read all that was sent to it before, or will not. */

@@ -8,6 +8,7 @@ import type { Lifetime } from './lifetime.ts';
 import { deadlineUnder, readSurroundings, type Surroundings } from './surroundings.ts';
 import { stopThreads } from './threads.ts';
 
+export { holdDisconnect, releaseDisconnect } from './cluster.ts';
 export { signalListener } from './stop-signal.ts';
 
 /*

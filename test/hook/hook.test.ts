@@ -83,13 +83,38 @@ describe('a program that was not changed', () => {
     expect(of('spawned').slice(1)).toEqual(of('standby').slice(0, 3));
   });
 
-  test('has a primary that passes on what it has accepted for workers which are busy', async () => {
-    const { supervised, port } = await supervise(['nothing', 'cluster']);
+  test.each([
+    ['disconnect', 'cluster', 'calls cluster.disconnect()', { code: 0, signal: null }],
+    ['disconnect', 'cluster-none', 'calls cluster.disconnect()', { code: 0, signal: null }],
+    ['leave', 'cluster', 'has workers that disconnect themselves', { code: null, signal: 'SIGTERM' }],
+    ['leave', 'cluster-none', 'has workers that disconnect themselves', { code: null, signal: 'SIGTERM' }],
+    ['kill', 'cluster', 'has workers that kill themselves', { code: null, signal: 'SIGTERM' }],
+  ])('and %s, in a %s that %s, keeps them too', async (onSignal, where, _, exit) => {
+    const { supervised, port } = await supervise([onSignal, where]);
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connect(port)));
+    for (let generation = 1; generation <= 3; generation++) {
+      const [answer] = await Promise.all(clients.map(client => client.request('/x')));
+      expect(answer).toBe(`${generation} GET /x`);
+      await supervised.restart();
+      expect(await supervised.exited(generation)).toEqual(exit);
+    }
+    expect(await clients[0]?.request('/y')).toBe('4 GET /y');
+    expect(clients.filter(client => client.closed)).toEqual([]);
+  });
+
+  test.each([
+    ['which does nothing on the stop signal', 'nothing', 'the primary', { code: null, signal: 'SIGTERM' }],
+    ['which calls cluster.disconnect()', 'disconnect', 'the primary', { code: 0, signal: null }],
+    ['whose workers disconnect themselves', 'leave', 'all', { code: null, signal: 'SIGTERM' }],
+    ['whose workers kill themselves', 'kill', 'all', { code: null, signal: 'SIGTERM' }],
+  ])('has a primary %s, and passes on what it has accepted for busy workers', async (_, onSignal, told, exit) => {
+    const { supervised, port } = await supervise([onSignal, 'cluster']);
     const { pid = 0 } = await supervised.until(({ type }) => type === 'spawned');
     const go = join(temporaryFolder(), 'go');
     const isUp = (path: string) => connect(port).then(client => client.request(path));
     // Whoever listens first has both until the other does.
-    while (new Set(await Promise.all(['/pid', '/pid'].map(isUp))).size < 2);
+    let pids = new Set<string>();
+    while (pids.size < 2) pids = new Set(await Promise.all(['/pid', '/pid'].map(isUp)));
     const blocked = [isUp(`/until${go}`), isUp(`/until${go}`)];
     const clients = await Promise.all(Array.from({ length: 6 }, () => connect(port)));
     const answers = clients.map(client => client.request('/x'));
@@ -97,10 +122,11 @@ describe('a program that was not changed', () => {
     const listener = new Set(dumpTcp({ localPort: port, states: ['LISTEN'] }).map(({ inode }) => inode));
     const accepts = () => [...ownersOf(listener, () => false).values()].flat().includes(pid);
     while (accepts()) await new Promise(setImmediate);
+    if (told === 'all') for (const pid of pids) process.kill(Number(pid.split(' ').at(-1)), 'SIGTERM');
     writeFileSync(go, '');
     const all = await Promise.all([...blocked, ...answers]);
     expect(all.filter(answer => /^[12] GET /.test(answer))).toHaveLength(8);
-    expect(await supervised.exited(1)).toEqual({ code: null, signal: 'SIGTERM' });
+    expect(await supervised.exited(1)).toEqual(exit);
   });
 
   test('finishes what is in flight, and keeps that connection too', async () => {
