@@ -109,8 +109,16 @@ export class Readiness {
     }
   }
 
+  /** What was let go of for a restart that is stop-first is listened on anew, and is another listener then. */
   get #missing(): HeldListener[] {
-    return [...this.#signs.expected].filter(expected => !this.#listening.has(expected));
+    const { expected } = this.#signs;
+    const anew = [...this.#listening].filter(listener => !expected.has(listener)).map(({ key }) => key);
+    return [...expected].filter(listener => {
+      if (this.#listening.has(listener)) return false;
+      const index = anew.indexOf(listener.key);
+      if (index !== -1) anew.splice(index, 1);
+      return index === -1;
+    });
   }
 
   /** For how long from now on they may still come. */

@@ -70,6 +70,27 @@ test('an address that overlaps the old one makes a restart stop-first, and it sa
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+/** Looks first whether somebody has the port on any address, as vite does. */
+const LOOKS_FIRST = `
+  const { createServer } = require('node:http');
+  const port = Number(process.argv[1]);
+  const server = createServer((_, response) => response.end());
+  const look = createServer().listen(port, '0.0.0.0', () => look.close(() => server.listen(port, '127.0.0.1')));
+`;
+
+test('a listener that was let go of for that is not missed when it is back', async () => {
+  const port = await freePort();
+  await using run = new Supervised(['node', '-e', LOOKS_FIRST, String(port)]);
+  await run.started();
+  await run.event('listening', ({ address }) => address === `127.0.0.1:${port}`);
+  await run.restart();
+  const notices = run.events.filter(event => event.type === 'notice').map(({ text }) => text);
+  expect(notices).toContainEqual(expect.stringContaining('stop-first'));
+  expect(notices).not.toContainEqual(expect.stringContaining('does not listen'));
+  expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 /** Opens its second port some time after the first one. */
 const LATE = `
   const [first, late, afterMs] = process.argv.slice(1).map(Number);
