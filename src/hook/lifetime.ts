@@ -84,6 +84,11 @@ export class Lifetime {
     return Object.assign(closed, { events: draining.events });
   }
 
+  /** Whether another generation is ready. */
+  hasSuccessor(): boolean {
+    return this.#successor() !== undefined;
+  }
+
   /** Receives no more. */
   async close(): Promise<void> {
     const taker = this.#taker;

@@ -18,6 +18,12 @@ export { signalListener } from './stop-signal.ts';
 /** What handing off and draining takes is loaded a little later than what a stop signal does. */
 const LOAD_AFTER_MS = 40;
 
+/**
+ * How long an idle connection is kept when no other generation is ready: new clients wait for the next one to start, or
+ * somebody at a terminal for the end. Who asks more often than that is told.
+ */
+const LAST_IDLE_GRACE_MS = 500;
+
 const around = readSurroundings(process.env);
 const servers = new Set<Server>();
 /** What undoes them. */
@@ -155,8 +161,9 @@ async function drainServers(facts: Surroundings): Promise<void> {
     const lifetime = await load();
     // Nobody waits for a client that could close first while others wait for us to be gone.
     const clientFirst = facts.stopFirst ? 0 : undefined;
+    const idleGrace = lifetime.hasSuccessor() ? undefined : LAST_IDLE_GRACE_MS;
     // Nobody reads the report.
-    await lifetime.stop({ deadline, shared, onNotReady, clientFirst, countTimeWait: false });
+    await lifetime.stop({ deadline, shared, onNotReady, clientFirst, idleGrace, countTimeWait: false });
   } finally {
     for (const remove of shields.values()) remove();
     shields.clear();

@@ -139,6 +139,17 @@ describe('a program that was not changed', () => {
     expect(await client.request('/next')).toBe('2 GET /next');
   });
 
+  // Five seconds is what a drain grants by itself.
+  test('keeps an idle connection for a moment only where nobody is ready to have it', async () => {
+    const { supervised, port } = await supervise([]);
+    const client = await connect(port);
+    expect(await client.request('/x')).toBe('1 GET /x');
+    const since = performance.now();
+    await supervised.stop();
+    expect(client.closed).toBe(true);
+    expect(performance.now() - since).toBeLessThan(4_000);
+  });
+
   test('adopts its listener by number where nothing is intercepted', async () => {
     const port = await freePort();
     const ports = [{ address: { host: '127.0.0.1', port } }];
