@@ -13,6 +13,7 @@ import {
 import { suspendTimeout } from '../kernel/tcp-handle.ts';
 import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
+import { letGo } from './guard.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
 import { IdleList } from './idle.ts';
 import { cut, destroy, leave, leaveBehind, sayGoodbye } from './leave.ts';
@@ -321,6 +322,7 @@ export class Rounds {
   #taken(leaver: Leaver): void {
     if (leaver.stage !== 'offered') return;
     leaver.stage = 'taken';
+    letGo(leaver.connection.socket);
     leaver.connection.socket.destroy();
   }
 

@@ -67,6 +67,31 @@ describe('idle connections go on, and what is in flight finishes, with', () => {
   });
 });
 
+describe('a program that closes its connections itself loses none, with', () => {
+  test.each<[string, object]>([
+    ['stoppable', BY_ITSELF],
+    ['http-terminator', BY_ITSELF],
+    ['http-graceful-shutdown', BY_ITSELF],
+    ['@godaddy/terminus', BY_SIGNAL],
+    ['closeAllConnections', BY_ITSELF],
+  ])('%s', async (way, exit) => {
+    const { supervised, port } = await run(() => ['node', 'closers.mjs', way]);
+    const [idle, silent] = [await connect(port), await connect(port)];
+    for (const generation of [1, 2]) {
+      expect(await idle.request('/1')).toBe(String(generation));
+      const busy = await connect(port);
+      const slow = busy.request('/slow');
+      // A second time with a process that receives at once: some of them announce the end of what is in use until then.
+      if (generation === 2) await supervised.stoodBy();
+      await supervised.restart();
+      expect(await slow).toBe(String(generation));
+      expect(await supervised.exited(generation)).toEqual(exit);
+      expect(await idle.request('/2')).toBe(String(generation + 1));
+    }
+    expect(await silent.request('/3')).toBe('3');
+  });
+});
+
 describe('next start', () => {
   beforeAll(() => {
     if (existsSync(join(APPS, 'next', '.next', 'BUILD_ID'))) return;
