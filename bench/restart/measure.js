@@ -4,13 +4,12 @@
  *   node measure.js '{ "row": …, "load": …, "restarts": …, "crash": … }'
  */
 
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startLoadThread } from '../../dist/prove/load-thread.js';
 import { namedLoad } from '../../dist/prove/loads.js';
+import { freePort } from '../hello.js';
 import { isAlive, supervisorRss } from './processes.js';
 import { Program, until } from './program.js';
 import { ROWS } from './rows.js';
@@ -140,13 +139,4 @@ function answers(port) {
     });
     request.once('error', () => done(0)).once('timeout', () => request.destroy());
   });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
 }

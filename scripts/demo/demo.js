@@ -2,12 +2,11 @@
  * The demo itself: each server, each way, the same clients; then a table of what they saw.
  */
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import { startLoadThread } from '../../dist/prove/load-thread.js';
+import { freePort } from '../free-port.js';
 import { showTable } from './table.js';
 import { bare, underRelisten } from './way.js';
 
@@ -111,15 +110,6 @@ async function restart(way, signal) {
 function explain(port) {
   const why = spawnSync(process.execPath, [RELISTEN, 'why', String(port)], { encoding: 'utf8' });
   say(styleText('dim', `  $ relisten why ${port}\n  ${why.stdout.split('\n', 1)[0]}`));
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('no port is free');
-  return address.port;
 }
 
 /**

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../scripts/free-port.js';
 import { parseClass } from '../../src/cli/prove-options.ts';
 import type { Proof } from '../../src/prove/proof.ts';
 import { RELISTEN, relisten } from '../fixtures/relisten.ts';
@@ -163,16 +163,6 @@ describe('relisten prove -- <command>', () => {
     expect(outcome.code).toBe(code);
   });
 });
-
-/** A port that was free a moment ago; the kernel gives it out again only after all others. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 describe('relisten prove refuses', () => {
   test.each([
