@@ -1,12 +1,17 @@
 import { RelistenError } from '../errors.ts';
 import type { Supervisor } from '../supervise/supervisor.ts';
+import { formatDuration } from './duration.ts';
 import type { EventTalk } from './event-talk.ts';
+
+/** Nothing is said of a drain that takes less. */
+const SAY_AFTER_MS = 1_000;
 
 /** What signals, keys and watched files make a supervisor do; each is told of with its cause. */
 export class Orders {
   readonly #supervisor: Supervisor;
   readonly #talk: EventTalk;
-  #stopping = false;
+  /** How often the end was asked for. */
+  #stops = 0;
 
   constructor(supervisor: Supervisor, talk: EventTalk) {
     this.#supervisor = supervisor;
@@ -15,9 +20,22 @@ export class Orders {
 
   /** Drains and ends; asked again, ends at once. */
   stop(cause: string): void {
-    this.#talk.say({ type: 'notice', text: this.#stopping ? `${cause} again: ending at once` : `${cause}: stopping` });
-    this.#stopping = true;
+    this.#talk.say({
+      type: 'notice',
+      text: this.#stops++ > 0 ? `${cause} again: ending at once` : `${cause}: stopping`,
+    });
+    if (this.#stops === 1) this.#sayIfItTakesLong(cause);
     void this.#supervisor.stop();
+  }
+
+  /** Whoever asked for the end sees nothing happen. */
+  #sayIfItTakesLong(cause: string): void {
+    const left = formatDuration(Math.max(0, this.#supervisor.options.drainMs - SAY_AFTER_MS));
+    const say = () => {
+      if (this.#stops > 1 || this.#supervisor.generations.length === 0) return;
+      this.#talk.say({ type: 'notice', text: `still draining, for ${left} at most; ${cause} again ends it at once` });
+    };
+    setTimeout(say, SAY_AFTER_MS).unref();
   }
 
   restart(cause: string): void {

@@ -61,10 +61,11 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
     const stubborn = `process.on('SIGTERM', () => {}); require('node:net').createServer().listen(${await freePort()})`;
     const { status, lines } = await onTerminal(
       [...run, '--no-hook', '--', process.execPath, '-e', stubborn],
-      [{ wait: 'generation 1 ready' }, { type: '\x03' }, { wait: 'draining' }, { type: '\x03' }],
+      [{ wait: 'generation 1 ready' }, { type: '\x03' }, { wait: 'still draining' }, { type: '\x03' }],
     );
     expect(status).toBe(137);
     expect(lines).toContain('relisten: SIGINT: stopping');
+    expect(lines).toContain('relisten: still draining, for 29 s at most; SIGINT again ends it at once');
     expect(lines).toContain('relisten: SIGINT again: ending at once');
   });
 
