@@ -9,7 +9,6 @@ import {
   speaksHttp1,
   tlsSocketOver,
 } from '../kernel/handle.ts';
-import { unguarded } from './guard.ts';
 import type { Protocol } from './report.ts';
 import { addConnection, type Connection, isTlsServer, trackConnections } from './track.ts';
 import { webSocketOn } from './websocket.ts';
@@ -24,7 +23,7 @@ export function findConnections(servers: readonly Server[]): void {
     const server = servers.find(candidate => candidate === acceptedBy(raw));
     if (!server || trackConnections(server).has(raw)) continue;
     const connection = addConnection(server, raw);
-    if (isTlsServer(server)) connection.socket = unguarded(() => tlsSocketOver(raw)) ?? raw;
+    if (isTlsServer(server)) connection.socket = tlsSocketOver(raw) ?? raw;
   }
 }
 

@@ -5,10 +5,13 @@ import { stopAccepting } from './accept.ts';
 import type { DrainSettings } from './options.ts';
 import type { Draining, DrainPhase, DrainProgress, DrainReport } from './report.ts';
 import { Rounds } from './rounds.ts';
+import { countedWithout } from './shield.ts';
 import { countTimeWait, portsOf } from './time-wait.ts';
 
 /** Progress is told at most this often within a phase. */
 const PROGRESS_MS = 100;
+/** How often to count connections that no event tells of. */
+const LOOK_AGAIN_MS = 20;
 
 /** One drain, from the call to the report. */
 export class Course {
@@ -135,9 +138,12 @@ async function ask(callback: (() => unknown) | undefined): Promise<void> {
 /** A connection that Node shows to nobody (unref'd before anyone tracked it) is waited for all the same. */
 function unseenGone(server: Server): Promise<void> {
   return new Promise(done => {
-    server.getConnections((error, count) => {
-      if (error || count === 0) done();
-      else server.once('close', done);
-    });
+    const look = () => {
+      server.getConnections((error, count) => {
+        if (error || count <= countedWithout(server)) done();
+        else setTimeout(look, LOOK_AGAIN_MS);
+      });
+    };
+    look();
   });
 }

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { letGo } from './guard.ts';
 
 /** How patient a half-close is, in milliseconds. */
 export interface Patience {
@@ -21,7 +20,6 @@ export interface Patience {
  */
 export function halfClose(socket: Socket, patience: Patience, input: 'discard' | 'application'): void {
   if (socket.destroyed) return;
-  letGo(socket);
   // Where it never had one, setTimeout() would give it a property (see shapes.ts).
   if (socket.timeout) socket.setTimeout(0);
   socket.on('error', ignore);

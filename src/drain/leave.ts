@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { currentResponse, http2SessionOn, openStreams, wireHeader } from '../kernel/handle.ts';
 import { isHandshaking } from './connections.ts';
-import { letGo } from './guard.ts';
 import { halfClose } from './half-close.ts';
 import { isEventStream } from './http1.ts';
 import { closeSession, isEventStream as isEventStreamOver2 } from './http2.ts';
@@ -85,7 +84,6 @@ async function endOnce<T extends ServerResponse | ServerHttp2Stream>(
 export function cut(leaver: Leaver, settings: DrainSettings): void {
   const { socket } = leaver.connection;
   const webSocket = webSocketOn(socket);
-  letGo(socket);
   if (webSocket) closeWebSocket(webSocket, settings.webSocketCode, settings.webSocketReason);
   else if (leaver.stage === 'cut') destroy(leaver);
   else socket.end();
@@ -94,7 +92,6 @@ export function cut(leaver: Leaver, settings: DrainSettings): void {
 /** The end of all patience. */
 export function destroy({ connection: { socket, raw } }: Leaver): void {
   http2SessionOn(socket)?.destroy();
-  letGo(socket);
   socket.destroy();
   raw.destroy();
 }

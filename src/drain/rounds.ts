@@ -6,6 +6,7 @@ import {
   hasHttp1Parser,
   http2SessionOn,
   idleHttp1Sockets,
+  isQuiet,
   openStreams,
   rawSocketUnder,
   speaksHttp1,
@@ -13,7 +14,6 @@ import {
 import { suspendTimeout } from '../kernel/tcp-handle.ts';
 import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
-import { letGo } from './guard.ts';
 import { interceptResponses, promiseClose } from './http1.ts';
 import { IdleList } from './idle.ts';
 import { cut, destroy, leave, leaveBehind, sayGoodbye } from './leave.ts';
@@ -83,7 +83,10 @@ export class Rounds {
   /** From now on responses say that they are the last, and no connection goes unseen. */
   watch(): void {
     // Before all else, which may take a while: Node would close those whose time is up meanwhile, whatever has arrived.
-    for (const server of this.#servers) for (const socket of idleHttp1Sockets(server)) suspendTimeout(socket);
+    for (const server of this.#servers) {
+      // The list has those, too, whose request has come whole and is not answered yet.
+      for (const socket of idleHttp1Sockets(server)) if (isQuiet(socket)) suspendTimeout(socket);
+    }
     for (const server of this.#servers) {
       const connections = trackConnections(server);
       this.#listen(server, 'connection', (raw: Socket) => this.#add(connections.get(raw), true));
@@ -322,7 +325,6 @@ export class Rounds {
   #taken(leaver: Leaver): void {
     if (leaver.stage !== 'offered') return;
     leaver.stage = 'taken';
-    letGo(leaver.connection.socket);
     leaver.connection.socket.destroy();
   }
 

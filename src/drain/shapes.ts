@@ -1,7 +1,6 @@
 import type { Server, Socket } from 'node:net';
 import { speaksHttp1 } from '../kernel/handle.ts';
 import { makeRoomForNotes } from '../kernel/socket-notes.ts';
-import { guard, guardConnections } from './guard.ts';
 import { isHttp1Response, promiseClose } from './http1.ts';
 import { SHIELDED } from './shield.ts';
 import { isTlsServer } from './track.ts';
@@ -24,7 +23,6 @@ export function settleShapes(server: Server): void {
   if (settled.has(server)) return;
   settled.add(server);
   for (const name of ['emit', ...SHIELDED]) settleMethod(server, name);
-  guardConnections(server);
   // Behind Node's own, which some programs look for at the front.
   server.on('connection', settleSocket);
   if (isTlsServer(server)) server.on('secureConnection', settleSocket);
@@ -38,7 +36,7 @@ export function settleShapes(server: Server): void {
 
 function settleSocket(socket: Socket): void {
   makeRoomForNotes(socket);
-  guard(socket);
+  settleMethod(socket, 'destroySoon');
 }
 
 function isDue(request: number): boolean {

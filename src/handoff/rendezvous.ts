@@ -37,6 +37,12 @@ export function readReady(directory: string): Ready | undefined {
   }
 }
 
+/** A generation that is ready and comes after this one. */
+export function successorOf({ directory, generation }: { directory: string; generation: number }): Ready | undefined {
+  const ready = readReady(directory);
+  return ready && ready.generation > generation ? ready : undefined;
+}
+
 /**
  * Whether a process may receive for the ready generation.
  *

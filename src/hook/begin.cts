@@ -28,14 +28,20 @@ let loadNow: () => void = () => undefined;
 /** What listening.ts does not know of yet. */
 let unknown = 0;
 const unknownServers = new Set<Server>();
-/** What undoes the shields of servers that it did not know of, and of the cluster. */
+/** To be called when the drain is over: of servers that it did not know of, and of the cluster. */
 const shields = new Set<() => void>();
+/** What the stop signal does here. */
+let obeySignal: (() => void) | undefined;
 /** Hears no order any more. */
 let deafen: (() => void) | undefined;
 /** This is a primary with workers that listen, or one of those. */
 let isInCluster = false;
 
-module.exports = { setStarted, setLoaded, onServer, onWorker, onThread, onThreadStopped };
+/** The stop signal, which the program has not heard of yet. */
+let kept: (() => void) | undefined;
+let hasBeenTold = false;
+
+module.exports = { setStarted, setLoaded, onServer, onWorker, onThread, onThreadStopped, keepsSignal };
 
 /** How this process was started, before it changed anything of that. */
 function setStarted(facts: Started): void {
@@ -155,15 +161,41 @@ function hearSignal(): () => void {
     } catch {
       process.off(SIGNAL, listener);
       if (process.listenerCount(SIGNAL) === 0) process.kill(process.pid, SIGNAL);
+      else tellProgram();
     }
     obey?.();
   };
-  // First of all, so that what the program's own listeners do to its servers finds them shielded.
+  obeySignal = listener;
+  // First of all, where the signal is not kept from the others.
   process.prependListener(SIGNAL, listener);
   return () => {
     process.off(SIGNAL, listener);
+    obeySignal = undefined;
     deafen = undefined;
   };
+}
+
+/**
+ * The stop signal has come: whether the program's own listeners shall not hear it yet. They close what requests need that
+ * are still to be answered here (a database), answer them with a 503 (fastify), or cut connections (http-terminator).
+ *
+ * @param pass lets them hear it
+ */
+function keepsSignal(pass: () => void): boolean {
+  if (!obeySignal || hasBeenTold) return false;
+  // A second one, which wrappers such as npm send, is the same order.
+  if (kept) return true;
+  kept = pass;
+  obeySignal();
+  return true;
+}
+
+/** Nothing is to be lost any more, or there is no more time: the program's own listeners hear the stop signal. */
+function tellProgram(): void {
+  hasBeenTold = true;
+  const pass = kept;
+  kept = undefined;
+  pass?.();
 }
 
 function hearMainThread(): () => void {
@@ -211,11 +243,12 @@ async function stop(): Promise<void> {
   shield();
   loadNow();
   try {
-    await (await loading)?.stop();
+    await (await loading)?.stop(tellProgram);
   } catch {
     // It has been told that this does not work here.
   }
-  for (const undo of shields) undo();
+  tellProgram();
+  for (const over of shields) over();
   shields.clear();
 }
 
@@ -224,7 +257,7 @@ function shield(): void {
   listening?.shield();
   try {
     if (isInCluster) holdDisconnect();
-    for (const server of unknownServers) shields.add(requireShield().shieldFromClose(server, () => undefined));
+    for (const server of unknownServers) shields.add(requireShield().keepOpen(server));
   } catch {
     // Not in a Node that was told to require no ES module.
   }

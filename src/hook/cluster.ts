@@ -71,7 +71,12 @@ let disconnectNow: (() => void) | undefined;
 export function holdDisconnect(): void {
   if (disconnectNow) return;
   const cluster = clusterOfProgram();
-  const undo = cluster.isWorker ? [hold('disconnect'), hold('destroy')] : [hold('disconnect')];
+  const { prototype } = cluster.Worker;
+  // `cluster.disconnect()` and `worker.kill()` end in these; but the former calls back when no worker is left.
+  const undo = [
+    hold(prototype, 'disconnect'),
+    cluster.isWorker ? hold(prototype, 'destroy') : hold(cluster, 'disconnect'),
+  ];
   disconnectNow = () => {
     for (const release of undo) release();
   };
@@ -89,24 +94,25 @@ function clusterOfProgram(): Cluster & { Worker: typeof Worker } {
   return process.getBuiltinModule('cluster') as unknown as ReturnType<typeof clusterOfProgram>;
 }
 
-/** `cluster.disconnect()` and `worker.kill()` end in these, too. */
-function hold(method: 'disconnect' | 'destroy'): () => void {
-  const prototype: Record<typeof method, (...args: string[]) => unknown> = clusterOfProgram().Worker.prototype;
-  const original = prototype[method];
-  const waiting = new Map<Worker, string[]>();
+/** @returns lets what was called meanwhile happen */
+function hold(owner: object, method: 'disconnect' | 'destroy'): () => void {
+  const original = Reflect.get(owner, method);
+  const waiting = new Map<object, unknown[]>();
   let holds = true;
-  const held = function (this: Worker, ...args: string[]) {
+  const held = function (this: object, ...args: unknown[]) {
     if (!holds) return Reflect.apply(original, this, args);
-    // Whoever sees it end knows that it was to.
-    this.exitedAfterDisconnect = true;
+    // Whoever sees a worker end knows that it was to.
+    const { workers } = clusterOfProgram();
+    const ending = this === owner ? Object.values(workers ?? {}) : [this as Worker];
+    for (const worker of ending) if (worker) worker.exitedAfterDisconnect = true;
     if (!waiting.has(this)) waiting.set(this, args);
     return this;
   };
-  prototype[method] = held;
+  Reflect.set(owner, method, held);
   return () => {
     holds = false;
-    if (prototype[method] === held) prototype[method] = original;
-    for (const [worker, args] of waiting) Reflect.apply(original, worker, args);
+    if (Reflect.get(owner, method) === held) Reflect.set(owner, method, original);
+    for (const [each, args] of waiting) Reflect.apply(original, each, args);
   };
 }
 
@@ -117,6 +123,10 @@ export class Primary {
   /** Connections of which a worker has said whether it takes them. */
   #passed = 0;
   #state: 'accepting' | 'passing on' | 'done' = 'accepting';
+
+  get hasWorkers(): boolean {
+    return this.#workers.size > 0;
+  }
 
   addListener(handle: { close(): void }): void {
     this.#listeners.add(handle);

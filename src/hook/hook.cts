@@ -1,7 +1,7 @@
 /*
  * What NODE_OPTIONS loads into every Node process below `relisten run`. Most of them never listen (npm, build tools), so
- * this does next to nothing: no import, no patch, three subscriptions. The rest is loaded when a server has begun to
- * listen, in this process or below it (begin.cts).
+ * this does next to nothing: no import, four subscriptions, and a patch where somebody listens for the stop signal. The rest
+ * is loaded when a server has begun to listen, in this process or below it (begin.cts).
  */
 
 type Server = import('node:net').Server;
@@ -15,13 +15,20 @@ interface Begin {
   onWorker(worker: ChildProcess): void;
   onThread(thread: number): void;
   onThreadStopped(thread: number): void;
+  keepsSignal(pass: () => void): boolean;
 }
 
-const { NODE_OPTIONS, RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT, RELISTEN_STANDBY } = process.env;
+const { NODE_OPTIONS, RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT, RELISTEN_STANDBY, RELISTEN_STOP_SIGNAL } =
+  process.env;
+
+const STOP_SIGNAL = (RELISTEN_STOP_SIGNAL ?? 'SIGTERM') as NodeJS.Signals;
 
 /** As Node made it: programs change it for what they start (ts-node). */
 const started = { script: process.argv[1], options: [...process.execArgv, NODE_OPTIONS ?? ''] };
 let begun: Begin | undefined;
+/** Listeners of the stop signal that were there before the program. */
+const early = new Set<NodeJS.SignalsListener>();
+let isPatched = false;
 
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
   if (RELISTEN_STANDBY !== undefined) require('./standby.cjs');
@@ -31,6 +38,8 @@ if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.p
 }
 
 function subscribe(): void {
+  const emitter: NodeJS.EventEmitter = process;
+  emitter.prependListener('newListener', onNewListener);
   const { subscribe } = process.getBuiltinModule('diagnostics_channel');
   // Published in the tick in which listen(2) succeeds (tracing:net.server.listen, since Node 20.13).
   subscribe('tracing:net.server.listen:asyncEnd', message => {
@@ -56,6 +65,36 @@ function subscribe(): void {
       begun?.onThreadStopped(thread);
     });
   });
+}
+
+/**
+ * Node takes `process.emit` as it is when somebody first listens for a signal, and calls that whenever it comes. So this is
+ * before all listeners, and can keep it from them until the drain is over (begin.cts). What was preloaded is no part of the
+ * program, and hears it at once: tsx kills a program in which its own listener does not.
+ */
+function onNewListener(event: string | symbol, listener: NodeJS.SignalsListener): void {
+  if (event !== STOP_SIGNAL) return;
+  if (!isPatched) patchEmit();
+  if (module.isPreloading) early.add(listener);
+  else process.off('newListener', onNewListener);
+}
+
+function patchEmit(): void {
+  isPatched = true;
+  const { emit } = process;
+  const emitUnlessKept = function (this: NodeJS.Process, event: string, ...args: unknown[]): boolean {
+    const pass = () => Reflect.apply(emit, this, [event, ...args]);
+    if (event !== STOP_SIGNAL || !begun?.keepsSignal(pass)) return pass();
+    // Who hides from process.listeners() is no part of the program either, as tsx, which adds its own only later.
+    const shown = process.listeners(STOP_SIGNAL);
+    for (const listener of process.getBuiltinModule('events').prototype.listeners.call(process, event)) {
+      const isEarly =
+        early.has(listener as NodeJS.SignalsListener) || !shown.includes(listener as NodeJS.SignalsListener);
+      if (isEarly) Reflect.apply(listener, this, args);
+    }
+    return true;
+  };
+  process.emit = emitUnlessKept as typeof process.emit;
 }
 
 function openChannel(): BroadcastChannel {

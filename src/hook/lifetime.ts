@@ -4,7 +4,7 @@ import type { DrainOptions } from '../drain/options.ts';
 import type { Draining } from '../drain/report.ts';
 import { settleShapes } from '../drain/shapes.ts';
 import { type Giver, openGiver, rememberAddress } from '../handoff/give.ts';
-import { type Ready, readReady } from '../handoff/rendezvous.ts';
+import { type Ready, successorOf } from '../handoff/rendezvous.ts';
 import { countRequests } from '../handoff/requests.ts';
 import { openTaker, type Taker } from '../handoff/take.ts';
 import { warnOnce } from '../handoff/warn.ts';
@@ -69,7 +69,7 @@ export class Lifetime {
   /** Drains all servers, or these, and hands off what is idle if another generation is ready. */
   stop(options: DrainOptions, servers: Iterable<Server> = this.#servers): Draining {
     this.#stopping = true;
-    const ready = this.#successor();
+    const ready = this.#around && successorOf(this.#around);
     const opening = ready && this.#openGiver(ready);
     let giver: Giver | undefined;
     const handingOff: DrainOptions = {
@@ -84,22 +84,11 @@ export class Lifetime {
     return Object.assign(closed, { events: draining.events });
   }
 
-  /** Whether another generation is ready. */
-  hasSuccessor(): boolean {
-    return this.#successor() !== undefined;
-  }
-
   /** Receives no more. */
   async close(): Promise<void> {
     const taker = this.#taker;
     this.#taker = undefined;
     await taker?.close();
-  }
-
-  /** A generation that is ready and is not ours. */
-  #successor(): Ready | undefined {
-    const ready = this.#around && readReady(this.#around.directory);
-    return ready && ready.generation > (this.#around?.generation ?? 0) ? ready : undefined;
   }
 
   async #openGiver(ready: Ready): Promise<Giver | undefined> {

@@ -1,11 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Server } from 'node:net';
 import { isMainThread } from 'node:worker_threads';
-import { shieldFromClose } from '../drain/shield.ts';
+import { keepOpen } from '../drain/shield.ts';
+import { successorOf } from '../handoff/rendezvous.ts';
 import { isRoundRobin, Primary, primaryClosed } from './cluster.ts';
 import { consentToStandBy, type Started } from './consent.ts';
 import type { Lifetime } from './lifetime.ts';
-import { deadlineUnder, readSurroundings, type Surroundings } from './surroundings.ts';
+import { deadlineUnder, patienceUnder, readSurroundings, type Surroundings } from './surroundings.ts';
 import { stopThreads } from './threads.ts';
 
 export { holdDisconnect, releaseDisconnect } from './cluster.ts';
@@ -26,7 +27,7 @@ const LAST_IDLE_GRACE_MS = 500;
 
 const around = readSurroundings(process.env);
 const servers = new Set<Server>();
-/** What undoes them. */
+/** To be called when they are drained. */
 const shields = new Map<Server, () => void>();
 let loading: Promise<Lifetime> | undefined;
 /** The last server's way into it. */
@@ -135,19 +136,26 @@ export function onPrimaryStopped(): void {
 
 /** From now on the program's own close() of a server is the drain's. */
 export function shield(): void {
-  for (const server of servers) {
-    if (!shields.has(server))
-      shields.set(
-        server,
-        shieldFromClose(server, () => undefined),
-      );
-  }
+  for (const server of servers) if (!shields.has(server)) shields.set(server, keepOpen(server));
 }
 
-/** Everything of this thread, and what it has to stop for others. */
-export async function stop(): Promise<void> {
+/**
+ * Everything of this thread, and what it has to stop for others.
+ *
+ * | the program hears the stop signal | when                                                                            |
+ * |-----------------------------------|---------------------------------------------------------------------------------|
+ * | in a cluster's primary            | at once: it may have to know that it must not replace the workers which end      |
+ * | elsewhere                         | when nothing is in use any more; after a while in any case, as what is still in use may end only when the program does that |
+ */
+export async function stop(tellProgram: () => void): Promise<void> {
   stopping = true;
-  await Promise.all([around && drainServers(around), stopThreads(threads), primary.stop()]);
+  if (primary.hasWorkers) tellProgram();
+  const patience = around && setTimeout(tellProgram, patienceUnder(around));
+  try {
+    await Promise.all([around && drainServers(around), stopThreads(threads), primary.stop()]);
+  } finally {
+    clearTimeout(patience);
+  }
 }
 
 async function drainServers(facts: Surroundings): Promise<void> {
@@ -161,11 +169,12 @@ async function drainServers(facts: Surroundings): Promise<void> {
     const lifetime = await load();
     // Nobody waits for a client that could close first while others wait for us to be gone.
     const clientFirst = facts.stopFirst ? 0 : undefined;
-    const idleGrace = lifetime.hasSuccessor() ? undefined : LAST_IDLE_GRACE_MS;
+    const idleGrace = successorOf(facts) ? undefined : LAST_IDLE_GRACE_MS;
     // Nobody reads the report.
     await lifetime.stop({ deadline, shared, onNotReady, clientFirst, idleGrace, countTimeWait: false });
+    await lifetime.close();
   } finally {
-    for (const remove of shields.values()) remove();
+    for (const drained of shields.values()) drained();
     shields.clear();
   }
 }

@@ -1,3 +1,5 @@
+import { successorOf } from '../handoff/rendezvous.ts';
+
 /** What `relisten run` tells the processes below it. */
 export interface Surroundings {
   /** Private directory of the supervisor (RELISTEN_DIR). */
@@ -31,6 +33,17 @@ export function readSurroundings(env: NodeJS.ProcessEnv): Surroundings | undefin
 
 function isSignal(name: string | undefined): name is NodeJS.Signals {
   return name !== undefined && /^SIG[A-Z0-9]+$/.test(name) && name !== 'SIGKILL' && name !== 'SIGSTOP';
+}
+
+/** How long the program may go without hearing that it is to stop while it is drained: of the deadline, and at most. */
+const PATIENCE = 1 / 3;
+/** Where nobody serves meanwhile: new clients wait for the next generation to start, or somebody at a terminal for the end. */
+const LAST_PATIENCE_MS = 2_000;
+
+/** When the program hears of the stop signal in any case, in milliseconds after it. */
+export function patienceUnder(facts: Surroundings): number {
+  const most = Math.ceil(deadlineUnder(facts) * PATIENCE);
+  return successorOf(facts) ? most : Math.min(most, LAST_PATIENCE_MS);
 }
 
 /** The supervisor kills what is left at its own deadline: by then the last connection has been told. In milliseconds. */

@@ -48,6 +48,22 @@ export function closeListener(server: Server): void {
 }
 
 /**
+ * Has a server count one connection more (`server._connections`, since Node 0.x): it is not closed, and does not emit
+ * 'close', before that is taken back.
+ *
+ * @returns takes it back
+ */
+export function countOneMore(server: Server): () => void {
+  const count = (more: number) => Reflect.set(server, '_connections', Number(field(server, '_connections')) + more);
+  count(1);
+  return () => {
+    count(-1);
+    const look = field(server, '_emitCloseIfDrained');
+    if (typeof look === 'function') Reflect.apply(look, server, []);
+  };
+}
+
+/**
  * Ends the interval that watches headersTimeout and requestTimeout (`server[kConnectionsCheckingInterval]`, since Node
  * 18): http.Server.close() would have done so. It has to outlive the listener, so this comes last.
  */
@@ -115,29 +131,13 @@ export function currentResponse(socket: Socket): ServerResponse | undefined {
 }
 
 /**
- * The request that was parsed last on this socket (`parser.incoming`); none once it has come whole and is answered.
- */
-export function newestRequest(socket: Socket): IncomingMessage | undefined {
-  const { parser } = inside(socket);
-  const newest = isObject(parser) ? field(parser, 'incoming') : null;
-  return isObject(newest) ? (newest as IncomingMessage) : undefined;
-}
-
-/**
- * Whether an HTTP/1.1 connection has had its 'clientError': Node takes its listener for errors away then
- * (`socketOnError` in _http_server.js, since Node 6), and reads no further request.
- */
-export function hasFailed(socket: Socket): boolean {
-  return !socket.listeners('error').some(({ name }) => name === 'socketOnError');
-}
-
-/**
  * Whether no later request of a pipeline has been parsed behind this response's own: `parser.incoming` is the newest
  * request, and is only cleared when the response to that very request is finished.
  */
 export function isLatestResponse(response: ServerResponse): boolean {
-  const newest = newestRequest(response.req.socket);
-  return newest === undefined || newest === response.req;
+  const parser = field(response.req.socket, 'parser');
+  const newest = isObject(parser) ? (field(parser, 'incoming') as IncomingMessage | null) : null;
+  return newest === null || newest === response.req;
 }
 
 /** The header as it goes over the wire, once it is made (`response._header`; getHeader() knows nothing of writeHead's). */

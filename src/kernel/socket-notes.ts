@@ -8,8 +8,6 @@ export interface SocketNotes {
   used: boolean;
   /** Bytes read when the HTTP server itself called it idle. */
   readWhenIdle: number | undefined;
-  /** A drain ends it now, and nobody else has to wait (see drain/guard.ts). */
-  letGo: boolean;
 }
 
 /** On the socket itself: a Map of thousands costs more, and a WeakMap most. */
@@ -33,6 +31,6 @@ export function notesOf(socket: Socket): SocketNotes | undefined {
 /** To remember something. */
 export function noteOn(socket: Socket): SocketNotes {
   const noted = socket as Noted;
-  noted[NOTES] ??= { due: undefined, used: false, readWhenIdle: undefined, letGo: false };
+  noted[NOTES] ??= { due: undefined, used: false, readWhenIdle: undefined };
   return noted[NOTES];
 }

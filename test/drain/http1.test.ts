@@ -65,6 +65,24 @@ const pairs = [
   ['Connection', 'x'],
 ];
 
+test("a response's own timeout still fires", async () => {
+  const fired = promised<void>();
+  const server = await serve((_, response) => {
+    response.setTimeout(400, () => {
+      fired.resolve();
+      response.end('late');
+    });
+    server.emit('waits');
+  });
+  const client = await connectTo(server);
+  client.get('/');
+  await once(server, 'waits');
+  const draining = drain(server, QUICK);
+  await fired.promise;
+  expect((await client.response())?.body).toBe('late');
+  await draining;
+});
+
 test.each([
   { form: 'no headers', given: undefined, expected: { Connection: 'close' } },
   { form: 'an object', given: { A: '1', connection: 'x' }, expected: { A: '1', Connection: 'close' } },

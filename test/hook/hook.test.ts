@@ -43,6 +43,12 @@ async function connect(port: number): Promise<KeepAlive> {
   return client;
 }
 
+async function listensNoMore(port: number, pid: number): Promise<void> {
+  const listener = new Set(dumpTcp({ localPort: port, states: ['LISTEN'] }).map(({ inode }) => inode));
+  const listens = () => [...ownersOf(listener, () => false).values()].flat().includes(pid);
+  while (listens()) await new Promise(setImmediate);
+}
+
 describe('a program that was not changed', () => {
   test.each([
     ['in the main thread', 'here'],
@@ -119,9 +125,7 @@ describe('a program that was not changed', () => {
     const clients = await Promise.all(Array.from({ length: 6 }, () => connect(port)));
     const answers = clients.map(client => client.request('/x'));
     await supervised.restart();
-    const listener = new Set(dumpTcp({ localPort: port, states: ['LISTEN'] }).map(({ inode }) => inode));
-    const accepts = () => [...ownersOf(listener, () => false).values()].flat().includes(pid);
-    while (accepts()) await new Promise(setImmediate);
+    await listensNoMore(port, pid);
     if (told === 'all') for (const pid of pids) process.kill(Number(pid.split(' ').at(-1)), 'SIGTERM');
     writeFileSync(go, '');
     const all = await Promise.all([...blocked, ...answers]);
@@ -137,6 +141,30 @@ describe('a program that was not changed', () => {
     expect(await slow).toBe('1 GET /slow');
     await supervised.exited(1);
     expect(await client.request('/next')).toBe('2 GET /next');
+  });
+
+  test('hears of the stop signal when nothing is in use any more', async () => {
+    const { supervised, port } = await supervise(['refuse']);
+    const { pid = 0 } = await supervised.until(({ type }) => type === 'spawned');
+    const [busy, idle] = [await connect(port), await connect(port)];
+    expect(await idle.request('/x')).toBe('1 GET /x');
+    const slow = busy.request('/slow');
+    const stopped = supervised.stop();
+    await listensNoMore(port, pid);
+    // Wrappers such as npm send it twice.
+    process.kill(pid, 'SIGTERM');
+    expect(await idle.request('/y')).toBe('1 GET /y');
+    expect(await slow).toBe('1 GET /slow');
+    await stopped;
+    expect(await supervised.exited(1)).toEqual({ code: 7, signal: null });
+  });
+
+  test('hears of it in time to end what only it can end', async () => {
+    const { supervised, port } = await supervise(['cut'], { drainMs: 30_000 });
+    const never = (await connect(port)).request('/never').catch((error: Error) => error.message);
+    await supervised.stop();
+    expect(await never).toMatch(/closed|ECONNRESET/);
+    expect(await supervised.exited(1)).toEqual({ code: 7, signal: null });
   });
 
   // Five seconds is what a drain grants by itself.
@@ -173,6 +201,8 @@ describe('a program that listens to the signal itself', () => {
     ['closes its server and its idle connections', 'close-all', { code: 7, signal: null }],
     ['exits at once', 'exit', { code: 7, signal: null }],
     ['closes its server, and ends by itself', 'once', { code: 0, signal: null }],
+    ['closes its server some time later', 'later', { code: 7, signal: null }],
+    ['waits for its server to be closed', 'in-turn', { code: 7, signal: null }],
     ['raises the signal again', 're-raise', { code: null, signal: 'SIGTERM' }],
   ])('and %s loses no connection, and ends as it says', async (_, onSignal, exit) => {
     const { supervised, port } = await supervise([onSignal]);
