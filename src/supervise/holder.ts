@@ -14,6 +14,8 @@ export interface HeldListener extends ListenerIdentity {
   readonly reuseport: boolean;
   /** Held because the user named it with -p: never released before the end. */
   readonly pinned: boolean;
+  /** The port that the user named for both families with -p, and that this is for; undefined where an address was named. */
+  readonly anyFamilyPort?: number;
   /** LISTEN_FDNAMES of a pinned one. */
   readonly name?: string;
   /** No service: see bystander.ts. */
@@ -32,6 +34,7 @@ export interface HoldOptions {
   netns?: string;
   name?: string;
   pinned?: boolean;
+  anyFamilyPort?: number;
   debugger?: boolean;
 }
 
@@ -60,6 +63,7 @@ export class Holder {
       key: listenerKey(identity),
       reuseport: kind.reuseport,
       pinned: options.pinned ?? false,
+      anyFamilyPort: options.anyFamilyPort,
       name: options.name,
       debugger: options.debugger ?? false,
       generations: new Set(),

@@ -7,7 +7,7 @@ import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { type ListenerIdentity, listenerKey, slotFor, standsInFor } from './match.ts';
+import { isForBothFamilies, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
@@ -27,6 +27,8 @@ export interface InterceptionHost {
    * @returns false where the program must do it itself, because its rights are not ours
    */
   bind(fd: number, wanted: WantedBind): Promise<boolean>;
+  /** Opens a listener for one family of a port that was named for both. @throws where it cannot be bound */
+  openOneFamily(named: HeldListener, wanted: ListenerIdentity): Promise<HeldListener>;
   /** Whether a process of this generation has the listener open. */
   isOpenInGeneration(listener: HeldListener): boolean;
   /**
@@ -117,7 +119,8 @@ export class Interception {
       if (socket.domain !== wanted.address.family || !isWaiting(this.#notifyFd, notification.id)) return undefined;
       // A signal interrupted the call after we had answered it, and the program asks again.
       if (this.#host.holder.byInode(socket.inode)) return 0;
-      const held = this.#heldFor({ ...wanted, v6only: socket.v6only });
+      const identity = { ...wanted, v6only: socket.v6only };
+      const held = this.#heldFor(identity) ?? (await this.#oneFamilyFor(identity));
       if (held) return this.#giveBack(held, socket, notification);
       return wanted.address.family === 'unix' ? this.#bindUnix(socket, wanted) : await this.#bindInet(socket, wanted);
     } finally {
@@ -128,13 +131,31 @@ export class Interception {
   #heldFor(identity: ListenerIdentity): HeldListener | undefined {
     const { holder } = this.#host;
     const group = holder.group(listenerKey(identity));
-    // Only what the user named before anybody knew what the program binds: anything else is as a program made it.
-    if (group.length === 0) return holder.listeners.find(held => held.pinned && standsInFor(held, identity));
     const slots = group.map(listener => ({
       taken: this.#given.has(listener) && this.#host.isOpenInGeneration(listener),
     }));
     const index = slotFor(slots);
     return index === undefined ? undefined : group[index];
+  }
+
+  /** What the user named before anybody knew what the program binds: anything else is as a program made it. */
+  async #oneFamilyFor(identity: ListenerIdentity): Promise<HeldListener | undefined> {
+    const { holder, openOneFamily, onNotice } = this.#host;
+    if (holder.group(listenerKey(identity)).length > 0) return undefined;
+    const named = holder.listeners.find(
+      ({ anyFamilyPort }) => anyFamilyPort !== undefined && isOneFamilyOf(anyFamilyPort, identity),
+    );
+    if (!named) return undefined;
+    const giveWay = isForBothFamilies(named);
+    // Who has it may be accepting from it.
+    if (giveWay && (this.#given.has(named) || [...named.generations].some(number => number !== this.#generation)))
+      return undefined;
+    const opened = await openOneFamily(named, identity);
+    if (giveWay)
+      onNotice(
+        `The command binds ${formatAddress(identity.address)}, for which ${formatAddress(named.address)} of -p gives way: who waited there is reset (not with -p ${formatAddress(identity.address)})`,
+      );
+    return opened;
   }
 
   /** Puts the held listener in the place of the program's own socket. */

@@ -12,6 +12,7 @@ import { Interception } from './intercept.ts';
 import { watchForListener } from './listen-watch.ts';
 import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
+import { openOneFamily } from './ports.ts';
 import { Preparations } from './preparations.ts';
 import { beside, moveInto, restorePrivateDirectory, unlinkQuietly, writeBeside } from './private-directory.ts';
 import { Readiness } from './ready.ts';
@@ -212,6 +213,7 @@ export class Launcher {
       holder,
       poller,
       bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
+      openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       onListen: (listener, isNew) => {
         if (listener && isNew)

@@ -34,18 +34,22 @@ export function slotFor(slots: readonly Slot[]): number | undefined {
 }
 
 /**
- * Whether a held wildcard of both families stands in for a wildcard of one of them, so that `-p 80` serves a program that
- * binds `0.0.0.0:80`, or both `0.0.0.0:80` and `[::]:80`: IPv4 clients then show as `::ffff:…`.
+ * Whether a bind is of one family of a port that was named for both: `-p 80`, and a program that binds `0.0.0.0:80`, or both
+ * `0.0.0.0:80` and `[::]:80`. The listener for both cannot take the place of its socket: that is of another family, and
+ * accept(2) would fill in addresses that the program cannot read.
  *
- * | held             | wanted               | stands in                                     |
- * |------------------|----------------------|-----------------------------------------------|
- * | `::` for both    | `0.0.0.0`            | yes                                           |
- * | `::` for both    | `::`, v6only         | yes                                           |
- * | `::` for both    | one host             | no: it would be open to more than it asks for |
- * | any other        | any                  | no                                            |
+ * | named for both | wanted         | is one of them                                |
+ * |----------------|----------------|-----------------------------------------------|
+ * | port 80        | `0.0.0.0:80`   | yes                                           |
+ * | port 80        | `[::]:80` v6only | yes                                         |
+ * | port 80        | one host       | no: it would be open to more than it asks for |
  */
-export function standsInFor(held: ListenerIdentity, wanted: ListenerIdentity): boolean {
-  if (held.address.family !== 'IPv6' || held.address.host !== '::' || held.v6only) return false;
-  if (wanted.address.family === 'unix' || wanted.address.port !== held.address.port) return false;
+export function isOneFamilyOf(port: number, wanted: ListenerIdentity): boolean {
+  if (wanted.address.family === 'unix' || wanted.address.port !== port) return false;
   return wanted.address.host === '0.0.0.0' || (wanted.address.host === '::' && wanted.v6only);
+}
+
+/** Whether it serves every address of both families. */
+export function isForBothFamilies({ address, v6only }: ListenerIdentity): boolean {
+  return address.family === 'IPv6' && address.host === '::' && !v6only;
 }

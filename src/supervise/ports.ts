@@ -2,10 +2,10 @@ import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { resolveAddress } from '../bind/resolve.ts';
 import { invalidArgument } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
-import { listen, socket } from '../kernel/socket.ts';
+import { listen, setOption, shutdown, socket } from '../kernel/socket.ts';
 import type { Binder } from './binder.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { listenerKey } from './match.ts';
+import { isForBothFamilies, type ListenerIdentity, listenerKey } from './match.ts';
 import type { PortOption } from './options.ts';
 
 /** The kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
@@ -13,7 +13,7 @@ const BACKLOG = 4_096;
 
 /**
  * The one kernel address that `-p` means. A port alone is every address of both families where the system has IPv6
- * (`::` without IPV6_V6ONLY), as in Node.
+ * (`::` without IPV6_V6ONLY), as in Node, until a program binds one of them: {@link openOneFamily}.
  *
  * @throws RelistenError for a name that does not resolve
  */
@@ -35,15 +35,47 @@ export async function toSocketAddress(address: Address): Promise<SocketAddress> 
 export async function holdPort(port: PortOption, holder: Holder, binder: Binder): Promise<HeldListener | undefined> {
   const address = await toSocketAddress(port.address);
   if (holder.group(listenerKey({ address, v6only: false })).length > 0) return undefined;
+  const isForBoth = isForBothFamilies({ address, v6only: false });
+  const anyFamilyPort = isForBoth && address.family !== 'unix' ? address.port : undefined;
+  const listener = await open({ address, v6only: false }, binder, holder, { name: port.name, anyFamilyPort });
+  keepPath(listener);
+  return listener;
+}
+
+/**
+ * A listener for one family, in place of the one for both, or beside the one for the other family.
+ *
+ * @param named what the user named: where it is for both families, nobody may have accepted from it. It is closed for all
+ *   who have it, also as a passed descriptor, and who waits there is reset
+ */
+export async function openOneFamily(
+  named: HeldListener,
+  wanted: ListenerIdentity,
+  holder: Holder,
+  binder: Binder,
+): Promise<HeldListener> {
+  const { name, anyFamilyPort } = named;
+  if (isForBothFamilies(named)) {
+    shutdown(named.fd, 'both');
+    holder.release(named);
+  }
+  return open(wanted, binder, holder, { name, anyFamilyPort });
+}
+
+async function open(
+  { address, v6only }: ListenerIdentity,
+  binder: Binder,
+  holder: Holder,
+  options: Pick<HeldListener, 'name' | 'anyFamilyPort'>,
+): Promise<HeldListener> {
   const fd = socket(address.family);
   try {
+    if (v6only) setOption(fd, 'IPV6_V6ONLY', 1);
     await binder.bindOwn(fd, address);
     listen(fd, BACKLOG);
   } catch (error) {
     close(fd);
     throw error;
   }
-  const listener = holder.hold(fd, { address, name: port.name, pinned: true });
-  keepPath(listener);
-  return listener;
+  return holder.hold(fd, { ...options, address, pinned: true });
 }

@@ -80,15 +80,28 @@ for (const [protocol, intercept, names] of [
   });
 }
 
-for (const listens of ['0.0.0.0:PORT', '0.0.0.0:PORT [::]:PORT', '[::]:PORT']) {
+for (const { listens, hosts, isForBoth } of [
+  { listens: '0.0.0.0:PORT', hosts: ['127.0.0.1'], isForBoth: false },
+  { listens: '0.0.0.0:PORT [::]:PORT', hosts: ['127.0.0.1', '::1'], isForBoth: false },
+  { listens: '[::]:PORT 0.0.0.0:PORT', hosts: ['127.0.0.1', '::1'], isForBoth: false },
+  { listens: '[::]:PORT', hosts: ['127.0.0.1', '::1'], isForBoth: true },
+]) {
   test(`a port without a host serves a program that listens on ${listens}`, async () => {
     const port = await freePort();
     const args = ['-p', String(port)];
-    await using run = runListens(listens.replaceAll('PORT', String(port)), { args, env: { V6ONLY: '1' } });
+    const env = { V6ONLY: isForBoth ? '0' : '1' };
+    await using run = runListens(listens.replaceAll('PORT', String(port)), { args, env });
     await run.started();
-    await run.restart();
-    for (const host of ['127.0.0.1', '::1']) expect(await ask({ port, host }, httpGet)).toMatchObject({ fate: 'ok' });
+    for (let generation = 1; generation <= 2; generation++) {
+      for (const host of hosts) expect(await ask({ port, host }, httpGet)).toMatchObject({ fate: 'ok' });
+      // A client's address as the program's own socket can read it.
+      const { answer } = await ask({ port, host: '127.0.0.1' }, httpGet);
+      expect(answer).toContain(`Peer: ${isForBoth ? '::ffff:' : ''}127.0.0.1\r\n`);
+      if (generation === 1) await run.restart();
+    }
     expect(run.events.filter(({ type }) => type === 'listening' || type === 'blocked')).toEqual([]);
+    const gaveWay = run.events.filter(event => event.type === 'notice' && event.text.includes('gives way'));
+    expect(gaveWay).toHaveLength(isForBoth ? 0 : 1);
     expect(await run.stop()).toMatchObject({ left: [] });
   });
 }
