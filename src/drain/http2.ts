@@ -23,18 +23,19 @@ const LONGEST = 2 ** 31 - 1;
  * frame is written past the session, onto the socket, where it always falls between two frames, since the session
  * writes whole frames at once. Over TLS that is not to be done: a second writer aborts the process (TLSWrap's
  * `CHECK(!current_write_)`). There the last id is said at once, which tells the client that what it sent behind it was
- * not processed and may be sent again, a POST too.
+ * not processed and may be sent again, a POST too. So it is with a session that the program has closed: that has said its
+ * last id, and a higher one behind it would be an error of ours.
  */
 export async function closeSession(session: ServerHttp2Session, socket: Socket, patience: Patience): Promise<void> {
   if (session.destroyed) return;
-  if (!session.encrypted) {
+  if (!session.encrypted && !session.closed) {
     socket.write(SHUTDOWN_NOTICE);
     await answerToPing(session);
     await goneWithin(socket, SETTLE_MS);
   }
   const reading = setInterval(() => openStreams(session).length === 0 && readOn(socket), READ_ON_MS);
   socket.once('close', () => clearInterval(reading));
-  if (!session.destroyed) session.goaway();
+  if (!session.destroyed && !session.closed) session.goaway();
   await streamsGone(session);
   await goneWithin(socket, patience.clientFirst);
   clearInterval(reading);

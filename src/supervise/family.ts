@@ -64,9 +64,10 @@ export function isWrapper(pid: number): boolean {
   } catch {
     return false;
   }
-  const program = argv[0]?.replace(/^-/, '').replace(/.*\//, '') ?? '';
-  // npm and its like write their title over the command line: "npm start".
-  if (/^(?:npm|npx|yarn|pnpm)(?: |$)/.test(program)) return true;
+  const [title = ''] = argv;
+  // npm and its like write their title over the command line: "npm exec tsx src/server.ts".
+  if (/^(?:npm|npx|yarn|pnpm)(?: |$)/.test(title)) return true;
+  const program = title.replace(/^-/, '').replace(/.*\//, '');
   if (program === 'node') return argv[1] !== undefined && NODE_RUNNERS.test(argv[1]);
   return SHELLS.has(program === 'busybox' ? (argv[1] ?? '') : program);
 }

@@ -198,3 +198,24 @@ test('HTTP/1.1 on an HTTP/2 server is drained as HTTP/1.1', async () => {
   client.socket.end();
   expect(await draining).toMatchObject({ finished: 1, cut: [], closed: { http1: 1, overTls: 1 } });
 });
+
+// Its GOAWAY has a last id by then, and none behind it may have a higher one (RFC 9113 section 6.8).
+test.each(KINDS)('%s: a session that the program closes itself keeps its streams', async kind => {
+  const held = promised<ServerHttp2Stream>();
+  const server = await create(kind, stream => {
+    stream.respond({ ':status': 200 });
+    held.resolve(stream);
+  });
+  const session = await open(server);
+  const failed: unknown[] = [];
+  session.on('error', error => failed.push(error));
+  const slow = get(session, '/slow');
+  const stream = await held.promise;
+  stream.session?.close();
+  const draining = drain(server, { deadline: 5_000, clientFirst: 50 });
+  await new Promise<void>(done => draining.events.on('progress', ({ phase }) => phase === 'finishing' && done()));
+  setImmediate(() => stream.end('whole'));
+  expect(await slow).toBe('whole');
+  expect(await draining).toMatchObject({ cut: [] });
+  expect(failed).toEqual([]);
+});
