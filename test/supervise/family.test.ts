@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { ProcessIds } from '../../src/kernel/process.ts';
-import { familyOf, stopTargets } from '../../src/supervise/family.ts';
+import { familyOf, isWrapper, stopTargets } from '../../src/supervise/family.ts';
 
 function process(pid: number, ppid: number, sid: number, zombie = false): ProcessIds {
   return { pid, state: zombie ? 'Z' : 'S', ppid, pgid: sid, sid, zombie };
@@ -48,4 +50,20 @@ describe('the stop signal goes to', () => {
   ])('%s', (_, family, shells, expected) => {
     expect(stopTargets(1, family, wrappers(...shells))).toEqual(expected);
   });
+});
+
+test.each([
+  ['npm', true],
+  ['npm exec tsx src/server.ts', true],
+  ['npm start -- --dir ./public', true],
+  ['-bash', true],
+  ['/usr/bin/timeout', true],
+  ['nginx: master process', false],
+  ['/opt/npm exec/server', false],
+])('a process called %j is a wrapper: %s', async (title, expected) => {
+  const child = spawn('sleep', ['60'], { argv0: title });
+  await once(child, 'spawn');
+  expect(isWrapper(child.pid ?? 0)).toBe(expected);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
 });
