@@ -33,6 +33,7 @@ export class Running {
   /** Resolves when the main process has ended and no process of the generation is left. */
   readonly gone: Promise<void>;
   readonly #resolveGone: () => void;
+  readonly #claimed = new Set<number>();
   readonly #onNotice: (text: string) => void;
   #isGone = false;
 
@@ -71,9 +72,18 @@ export class Running {
     return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds(), ids => this.#isStray(ids));
   }
 
-  /** A daemon that lost its parents became our child (see Reaper); what it was started with tells whose it is. */
+  /** These belong to it, whatever they look like. */
+  claim(pids: Iterable<number>): void {
+    for (const pid of pids) this.#claimed.add(pid);
+  }
+
+  /**
+   * A daemon that lost its parents became our child (see Reaper); what it was started with tells whose it is, unless it has
+   * written its title over that (nginx): then what it listens on does.
+   */
   #isStray({ pid, ppid }: ProcessIds): boolean {
-    return ppid === process.pid && environmentOf(pid).includes(`RELISTEN_GENERATION=${this.number}`);
+    if (ppid !== process.pid) return false;
+    return this.#claimed.has(pid) || environmentOf(pid).includes(`RELISTEN_GENERATION=${this.number}`);
   }
 
   /** Sends the stop signal to the server, past the wrappers that started it. */

@@ -3,6 +3,7 @@ import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
 import { Poller } from '../kernel/poll.ts';
+import { ownersOf } from '../kernel/proc-fd.ts';
 import type { Adopted } from './adopt.ts';
 import { backoffMs, HEALTHY_MS } from './backoff.ts';
 import { Binder } from './binder.ts';
@@ -310,6 +311,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   #onExit(running: Running, exit: ExitStatus): void {
     running.exit = exit;
+    if (exit.code === 0) running.claim(this.#orphansThatListenFor(running));
     const left = running.family().length;
     if (left === 0) running.finish();
     switch (meaningOfExit(running.state, exit, this.#current !== undefined)) {
@@ -324,6 +326,19 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
         break;
       case 'over': // whoever ends it waits for the rest of it
     }
+  }
+
+  /** Who has a listener of this generation, and is of no other. */
+  #orphansThatListenFor(running: Running): number[] {
+    // Passed ones have others as well.
+    const listeners = this.holder.listeners.filter(
+      ({ pinned, generations }) => !pinned && generations.has(running.number),
+    );
+    if (listeners.length === 0) return [];
+    const owners = ownersOf(new Set(listeners.map(({ inode }) => inode)), () => false);
+    const others = this.generations.filter(other => other !== running).flatMap(other => other.family());
+    const known = new Set(others.map(({ pid }) => pid));
+    return [...new Set([...owners.values()].flat())].filter(pid => pid !== process.pid && !known.has(pid));
   }
 
   #onCrash(running: Running): void {
@@ -341,7 +356,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (left > 0) this.#emit({ type: 'notice', text: WENT_TO_BACKGROUND });
     if (!wasReady) this.#answer(failure(running, 'it exited with 0', 0));
     if (this.#stopping || this.#next) return;
-    this.#endWith({ code: 0 });
+    this.#endWith({ code: left > 0 ? 1 : 0 });
   }
 
   /** The main process ended by itself: ends what it left behind. */
@@ -489,7 +504,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 const adoption = () => import('./adopt.ts');
 
 const WENT_TO_BACKGROUND =
-  'The command went into the background, and is ended: relisten supervises what stays in the foreground';
+  'The command went into the background, and is ended: relisten supervises what stays in the foreground (nginx -g "daemon off;")';
 
 /** A generation that failed to start has no clients: it gets this long at most to end by itself. */
 const FAILED_GRACE_MS = 5_000;

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
@@ -6,7 +6,7 @@ import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
 import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
-import { serverFolder } from './servers.ts';
+import { nginxConf, serverFolder } from './servers.ts';
 
 const { test } = needs('linux', 'python3');
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
@@ -205,6 +205,18 @@ test('a server below a shell and in a session of its own keeps its listener, and
   await clients.more(20);
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
   expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+needs('linux', 'nginx').test('a server that goes into the background is ended, and relisten says why', async () => {
+  using made = serverFolder();
+  const conf = nginxConf(`127.0.0.1:${await freePort()}`, made.folder);
+  // As nginx is started by default.
+  writeFileSync(conf, readFileSync(conf, 'utf8').replace('daemon off; ', ''));
+  await using run = new Supervised(['nginx', '-e', 'stderr', '-p', made.folder, '-c', conf]);
+  expect(await run.end()).toMatchObject({ code: 1, left: [] });
+  const notices = run.events.filter(event => event.type === 'notice').map(({ text }) => text);
+  expect(notices).toEqual([expect.stringContaining('went into the background')]);
+  expect(existsSync(join(made.folder, 'nginx.pid'))).toBe(false);
 });
 
 test('a process that left its parent and its session is found, and ended with its generation', async () => {
