@@ -66,10 +66,10 @@ export class Lifetime {
     }
   }
 
-  /** Drains all servers, or these, and hands off what is idle if another generation is ready. */
-  stop(options: DrainOptions, servers: Iterable<Server> = this.#servers): Draining {
+  /** Drains all servers, or these, and hands off what is idle if another generation is ready, unless it cannot be for that. */
+  stop(options: DrainOptions, servers: Iterable<Server> = this.#servers, mayHandOff = true): Draining {
     this.#stopping = true;
-    const ready = this.#around && successorOf(this.#around);
+    const ready = mayHandOff && this.#around ? successorOf(this.#around) : undefined;
     const opening = ready && this.#openGiver(ready);
     let giver: Giver | undefined;
     const handingOff: DrainOptions = {

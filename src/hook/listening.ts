@@ -3,6 +3,7 @@ import type { Server } from 'node:net';
 import { isMainThread } from 'node:worker_threads';
 import { keepOpen } from '../drain/shield.ts';
 import { successorOf } from '../handoff/rendezvous.ts';
+import { hasAnyPort } from '../kernel/handle.ts';
 import { isRoundRobin, Primary, primaryClosed } from './cluster.ts';
 import { consentToStandBy, type Started } from './consent.ts';
 import type { Lifetime } from './lifetime.ts';
@@ -158,6 +159,16 @@ export async function stop(tellProgram: () => void): Promise<void> {
   }
 }
 
+/**
+ * Whether only this process knows where it listens: on any port that was free, or a name that has its pid. It answers what
+ * the others pass on, and has to outlive their requests; there is nobody to hand its own connections to.
+ */
+function isInner(server: Server): boolean {
+  const address = server.address();
+  if (typeof address !== 'string') return hasAnyPort(server);
+  return address.split(/\D+/).includes(String(process.pid));
+}
+
 async function drainServers(facts: Surroundings): Promise<void> {
   if (servers.size === 0) return;
   const deadline = deadlineUnder(facts);
@@ -165,13 +176,20 @@ async function drainServers(facts: Surroundings): Promise<void> {
   const shared = facts.intercepted || roundRobin;
   const onNotReady = () => (roundRobin && accepting ? primaryClosed() : undefined);
   shield();
+  const since = performance.now();
   try {
     const lifetime = await load();
     // Nobody waits for a client that could close first while others wait for us to be gone.
     const clientFirst = facts.stopFirst ? 0 : undefined;
     const idleGrace = successorOf(facts) ? undefined : LAST_IDLE_GRACE_MS;
+    const inner = [...servers].filter(isInner);
+    const outer = [...servers].filter(server => !inner.includes(server));
     // Nobody reads the report.
-    await lifetime.stop({ deadline, shared, onNotReady, clientFirst, idleGrace, countTimeWait: false });
+    const options = { shared, onNotReady, clientFirst, idleGrace, countTimeWait: false };
+    if (outer.length > 0) await lifetime.stop({ ...options, deadline }, outer);
+    const left = Math.max(0, Math.floor(deadline - (performance.now() - since)));
+    const own = outer.length > 0 ? { idleGrace: 0, shared: roundRobin } : {};
+    if (inner.length > 0) await lifetime.stop({ ...options, ...own, deadline: left }, inner, false);
     await lifetime.close();
   } finally {
     for (const drained of shields.values()) drained();

@@ -253,6 +253,11 @@ export function ownListenerFd(server: Server): number | undefined {
   return isOwn && typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
 
+/** Whether a TCP listener was to have whatever port is free (`server._connectionKey`, `4:127.0.0.1:0`, since 0.12). */
+export function hasAnyPort(server: Server): boolean {
+  return /^[46]:.*:0$/.test(String(field(server, '_connectionKey')));
+}
+
 /**
  * Runs what process.nextTick() and promises have put off, as Node does when a callback of libuv returns; before the
  * program's first line nothing else would (`process._tickCallback`, since Node 0.9). For what waits in front of that line.

@@ -9,12 +9,14 @@ import { argumentsOf, environmentOf } from '../kernel/procfs.ts';
  */
 
 /**
- * A temporary socket file that is named after the process which listens on it, such as `/tmp/tsx-0/4711.pipe`: for its own
- * children, because nobody else could know where to connect.
+ * A temporary socket file, or an abstract name, that is named after the process which listens on it, such as
+ * `/tmp/tsx-0/4711.pipe`: for itself and its own children, because nobody else could know where to connect.
  */
 export function isPrivate(address: SocketAddress, pid: number): boolean {
-  if (address.family !== 'unix' || !TEMPORARY.some(directory => address.path.startsWith(`${directory}/`))) return false;
-  return basename(address.path).split(/\D+/).includes(String(pid));
+  if (address.family !== 'unix') return false;
+  const isNamed = (name: string) => name.split(/\D+/).includes(String(pid));
+  if (address.path.startsWith('\0')) return isNamed(address.path);
+  return TEMPORARY.some(directory => address.path.startsWith(`${directory}/`)) && isNamed(basename(address.path));
 }
 
 const TEMPORARY = ['/tmp', '/var/tmp', tmpdir()];

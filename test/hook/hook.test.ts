@@ -159,6 +159,18 @@ describe('a program that was not changed', () => {
     expect(await supervised.exited(1)).toEqual({ code: 7, signal: null });
   });
 
+  test('passes on to another server of its own what it has still to answer', async () => {
+    const { supervised, port } = await supervise(['pass-on']);
+    const [idle, busy] = [await connect(port), await connect(port)];
+    expect(await idle.request('/x')).toBe('1 GET /x');
+    const passedOn = busy.request('/inner');
+    await supervised.restart();
+    expect(await passedOn).toBe('from within');
+    expect(await supervised.exited(1)).toEqual({ code: null, signal: 'SIGTERM' });
+    expect(await Promise.all([idle.request('/y'), busy.request('/y')])).toEqual(['2 GET /y', '2 GET /y']);
+    expect(supervised.stderr).toBe('');
+  });
+
   test('hears of it in time to end what only it can end', async () => {
     const { supervised, port } = await supervise(['cut'], { drainMs: 30_000 });
     const never = (await connect(port)).request('/never').catch((error: Error) => error.message);

@@ -16,7 +16,9 @@ test.each([
   ['/tmp/4711/app.sock', false],
   ['/run/app-4711.sock', false],
   ['/tmpfiles/4711.sock', false],
-  ['\0/tmp/4711', false],
+  ['\0app-worker-4711-1', true],
+  ['\0app', false],
+  ['\0app-14711', false],
 ])('whether process 4711 alone can mean %j: %s', (path, expected) => {
   expect(isPrivate({ family: 'unix', path }, 4711)).toBe(expected);
 });
