@@ -40,6 +40,15 @@ async function load(name: string | undefined): Promise<Add[]> {
   return one ? [await one()] : Promise.all(Object.values(COMMANDS).map(load => load()));
 }
 
+/** The first thing that many type is a server. */
+function helpAfterError([name = '', ...rest]: string[]): string {
+  const isServer = !Object.hasOwn(COMMANDS, name) && (name === '--' || !name.startsWith('-'));
+  const command = [...(name === '--' ? [] : [name]), ...rest].join(' ');
+  return isServer && command.includes(' ')
+    ? `(to run a server: relisten run -- ${command}; relisten --help says what there is)`
+    : '(relisten --help says what there is)';
+}
+
 async function main(args: string[]): Promise<void> {
   const program = new Command('relisten')
     .description('Restart any TCP server, now, on the same port, and let no client notice.')
@@ -48,7 +57,7 @@ async function main(args: string[]): Promise<void> {
     // Options after a command's own arguments belong to the program that it runs.
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .showHelpAfterError('(relisten --help says what there is)')
+    .showHelpAfterError(helpAfterError(args))
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
   for (const add of await load(args[0])) add(program);

@@ -46,13 +46,19 @@ export async function waitFor<T>(work: Promise<T>, line: string): Promise<T> {
 }
 
 function endQuietly(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(process.exitCode ?? 0);
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  reportError(error);
+  process.exit(1);
 }
 
-/** Says what went wrong: one line and the advice for what relisten foresaw, the stack for what it did not. */
+/** Says what went wrong: one line, and the advice for what relisten foresaw; the stack only for what nobody did. */
 export function reportError(error: unknown): void {
   const label = onStderr('red', 'relisten:');
+  // The system's answer to a call says all: no space is left, the file is read-only.
+  if (error instanceof Error && 'syscall' in error && codeOf(error) !== undefined) {
+    talk(`${label} ${error.message}`);
+    return;
+  }
   if (!(error instanceof RelistenError)) {
     talk(`${label} unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
     return;

@@ -21,8 +21,12 @@ export function takeServer(address: Address, run: RunOptions): Promise<never> {
   return claimed(run, async (supervisor, talk) => {
     const outcome = await supervisor.take(address);
     if (outcome.ok) return;
+    const { isUntaken } = supervisor;
     await supervisor.abandon(outcome.exitCode);
-    talk.say({ type: 'notice', text: `${formatAddress(address)} is served by what served it before` });
+    const by = isUntaken
+      ? 'is served by what served it before'
+      : 'is served by nobody: what served it before has ended';
+    talk.say({ type: 'notice', text: `${formatAddress(address)} ${by}` });
   });
 }
 

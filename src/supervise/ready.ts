@@ -1,5 +1,6 @@
 import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
+import { isForBothFamilies } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
 import { acceptedBy, answersHttp } from './probe.ts';
 
@@ -114,11 +115,19 @@ export class Readiness {
     const { expected } = this.#signs;
     const anew = [...this.#listening].filter(listener => !expected.has(listener)).map(({ key }) => key);
     return [...expected].filter(listener => {
-      if (this.#listening.has(listener)) return false;
+      if (this.#listening.has(listener) || this.#isCovered(listener)) return false;
       const index = anew.indexOf(listener.key);
       if (index !== -1) anew.splice(index, 1);
       return index === -1;
     });
+  }
+
+  /** By `[::]` of both families, behind which no `0.0.0.0` can come. */
+  #isCovered({ address }: HeldListener): boolean {
+    if (address.family !== 'IPv4' || address.host !== '0.0.0.0') return false;
+    return [...this.#listening].some(
+      one => isForBothFamilies(one) && one.address.family !== 'unix' && one.address.port === address.port,
+    );
   }
 
   /** For how long from now on they may still come. */

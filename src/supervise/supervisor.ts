@@ -179,6 +179,11 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
   }
 
+  /** Whether the live server that is being taken from serves as before. */
+  get isUntaken(): boolean {
+    return this.#borrowed?.state === 'ready';
+  }
+
   /** Gives a take up: ends what was started, lets go of everything, and leaves the live server as it is. */
   async abandon(code = 1): Promise<void> {
     this.#beginToStop();

@@ -1,6 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { relisten } from '../fixtures/relisten.ts';
+import { RELISTEN, relisten } from '../fixtures/relisten.ts';
 
 describe('relisten', () => {
   it('prints its version on stdout', async () => {
@@ -21,5 +24,20 @@ describe('relisten', () => {
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/^error: /);
+  });
+
+  it.each([[['node', 'server.js']], [['--', 'node', 'server.js']]])('says to %j how a server is run', async args => {
+    const { code, stderr } = await relisten(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain('relisten run -- node server.js;');
+  });
+
+  it('says in one line that its output cannot be written', async () => {
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [RELISTEN, 'why', '1'], { stdio: ['ignore', full, 'pipe'] });
+    closeSync(full);
+    const stderr = text(child.stderr ?? []);
+    expect(await once(child, 'exit')).toEqual([1, null]);
+    expect(await stderr).toBe('relisten: ENOSPC: no space left on device, write\n');
   });
 });

@@ -67,6 +67,7 @@ test('an address that overlaps the old one makes a restart stop-first, and it sa
     const { answer } = await ask({ port, host }, httpGet);
     expect(whoAnswered(answer).generation).toBe(2);
   }
+  expect(run.events.filter(event => event.type === 'notice' && event.text.includes('does not listen'))).toEqual([]);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 

@@ -92,6 +92,11 @@ async function stop(address: Address, { ask, all }: Plan & { do: 'stop' }, optio
 
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // As a shell is told by the signal itself; the question would reject otherwise.
+  terminal.once('SIGINT', () => {
+    talk('');
+    process.exit(130);
+  });
   try {
     return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
   } finally {

@@ -120,6 +120,9 @@ needs('script').describe('relisten free, on a terminal', () => {
     const no = await answer(`127.0.0.1:${port}`, 'n');
     expect(no.code).toBe(1);
     expect(no.shown).toMatch(/Stop .*port-holder\.js willing \(pid \d+, .*\)\? \[y\/N\]/s);
+    const ctrlC = await answer(`127.0.0.1:${port}`, '\x03');
+    expect(ctrlC.code).toBe(130);
+    expect(ctrlC.shown).not.toContain('error');
     expect(child.exitCode ?? child.signalCode).toBeNull();
     const yes = await answer(`127.0.0.1:${port}`, 'y');
     expect(yes.code).toBe(0);
