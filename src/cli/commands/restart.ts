@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { chooseSupervisor } from '../../control/client.ts';
 import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
 import { examples } from '../examples.ts';
-import { onStderr, onStdout, print, talk } from '../report.ts';
+import { onStderr, onStdout, print, talk, waitFor } from '../report.ts';
 import { failureLines, outcomeLine } from '../status-text.ts';
 
 /** `relisten restart`. */
@@ -14,7 +14,8 @@ export function addRestart(program: Command): void {
     .option('--json', 'print the outcome as JSON')
     .action(async (name: string | undefined, { json }: { json?: true }) => {
       const client = chooseSupervisor(runtimeDirectory(), name);
-      const outcome = await client.restart();
+      const waits = `${client.name}: waits until the new generation is ready; relisten status ${client.name} shows it`;
+      const outcome = await waitFor(client.restart(), waits);
       if (!outcome.ok) process.exitCode = 1;
       if (json) {
         print(JSON.stringify(outcome, null, 2));
