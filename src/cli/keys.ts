@@ -52,24 +52,31 @@ export function readKeys(actions: KeyActions): () => void {
     else if (key === '\x1c') process.kill(0, 'SIGQUIT');
     else if (key === '\x1a') suspend();
   };
+  let isGrabbed = false;
   const release = () => {
+    isGrabbed = false;
     stdin.off('data', onData);
     stdin.pause();
     if (!stdin.destroyed) stdin.setRawMode(false);
   };
   const grab = () => {
-    if (!isInForeground()) return; // reading would stop us (SIGTTIN)
+    if (isGrabbed || !isInForeground()) return; // reading would stop us (SIGTTIN)
+    isGrabbed = true;
     stdin.setRawMode(true);
     stdin.on('data', onData);
     stdin.resume();
   };
   const suspend = () => {
     release();
-    process.once('SIGCONT', grab);
     process.kill(0, 'SIGTSTP');
   };
+  // Into the background first, and then into the foreground, is two of them.
+  process.on('SIGCONT', grab);
   // The terminal may have gone.
   stdin.on('error', () => {});
   grab();
-  return release;
+  return () => {
+    process.off('SIGCONT', grab);
+    release();
+  };
 }

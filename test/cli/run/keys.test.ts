@@ -93,6 +93,31 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
     expect(new Set(settings).size).toBe(1);
   });
 
+  test('keys work again after bg and fg', async () => {
+    const command = [...run, ...(await server())].map(word => `'${word}'`).join(' ');
+    const { status, lines } = await onTerminal(
+      ['bash', '--norc', '-i'],
+      [
+        { type: `${command}\r` },
+        { wait: 'generation 1 ready' },
+        { type: '\x1a' },
+        { wait: 'Stopped' },
+        { type: 'bg\r' },
+        { wait: '&' },
+        { type: 'fg\r' },
+        { wait: "'web'" },
+        { type: 'r' },
+        { wait: 'generation 1 gone' },
+        { type: 'q' },
+        { wait: 'generation 2 gone' },
+        { wait: 'bash-[0-9.]+[#$] ' },
+        { type: 'exit 5\r' },
+      ],
+    );
+    expect(status).toBe(5);
+    expect(lines).toContain('relisten: r: restarting');
+  });
+
   test('the program’s stdin says nothing, and does not end', async () => {
     const reads = `process.stdin.on('data', () => console.log('READ')).on('end', () => console.log('END'));
       require('node:net').createServer().listen(${await freePort()})`;
