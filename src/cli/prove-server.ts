@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { RelistenError } from '../errors.ts';
 import type { Proof } from '../prove/proof.ts';
 import { type ProveOptions, prove } from '../prove/prove.ts';
-import { reach } from '../prove/reach.ts';
+import { reach, reachSoon } from '../prove/reach.ts';
 import { rehearse } from '../prove/rehearse.ts';
 import { proofReport, type Tone } from '../prove/report.ts';
 import { shellSubject } from '../prove/shell-subject.ts';
@@ -14,6 +14,9 @@ import { ProgressBar } from './progress-bar.ts';
 import { classesOf, formOf, type ProveFlags } from './prove-options.ts';
 import { onStdout, print, talk } from './report.ts';
 import { version } from './version.ts';
+
+/** As `relisten run` waits for its first sign of readiness. */
+const LISTEN_WAIT_MS = 30_000;
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
 
@@ -42,7 +45,8 @@ export async function proveServer(command: string[], flags: ProveFlags): Promise
 
 /** A server that something else runs. */
 function proveOther(flags: ProveFlags, signal: AbortSignal): Promise<Proof> {
-  return proveSubject(shellSubject(flags.restart ?? '', flags.least), flags.url ?? '', flags, signal);
+  const url = flags.url ?? '';
+  return proveSubject(shellSubject(flags.restart ?? '', flags.least), reach(url, flags.remote === true), flags, signal);
 }
 
 /** A server that this program runs, again as `relisten run`. */
@@ -52,7 +56,10 @@ async function proveOurs(command: string[], flags: ProveFlags, signal: AbortSign
   const subject = await superviseSubject({ relisten, command, runOptions, kill: flags.kill === true, signal });
   try {
     const target = flags.url ?? subject.target;
-    if (target !== undefined) return await proveSubject(subject, target, flags, signal);
+    if (target !== undefined) {
+      const reached = reachSoon(target, flags.remote === true, { waitMs: LISTEN_WAIT_MS, signal });
+      return await proveSubject(subject, reached, flags, signal);
+    }
     throw new RelistenError('Cannot tell where the server listens: say it with --url', {
       code: 'ERR_INVALID_ARG_VALUE',
       op: 'prove',
@@ -64,11 +71,11 @@ async function proveOurs(command: string[], flags: ProveFlags, signal: AbortSign
 
 async function proveSubject(
   subject: Subject,
-  url: string,
+  reached: ReturnType<typeof reach>,
   flags: ProveFlags,
   interrupted: AbortSignal,
 ): Promise<Proof> {
-  const { target, asked } = await reach(url, flags.remote === true);
+  const { target, asked } = await reached;
   const load: ProveOptions['load'] = {
     target,
     classes: classesOf(flags).map(one => (one.target ? one : { ...one, headers: { Host: asked.authority } })),

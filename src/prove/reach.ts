@@ -2,8 +2,12 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { BlockList, connect, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { invalidArgument, RelistenError } from '../errors.ts';
+import { codeOf } from '../kernel/errno.ts';
 import { parseTarget, type Target } from './target.ts';
+
+const LOOK_AGAIN_MS = 50;
 
 /**
  * Finds the one address that the load goes to: names are looked up, and the first of their addresses that accepts a
@@ -39,6 +43,29 @@ export async function reach(given: string, remote: boolean): Promise<{ target: s
     }
   }
   throw refusal;
+}
+
+/**
+ * The same for a server that was just started: it may be ready, by another listener, before it listens there.
+ *
+ * @param waitMs how long somebody may take to listen there
+ * @throws what {@link reach} throws; AbortError when the signal is aborted
+ */
+export async function reachSoon(
+  given: string,
+  remote: boolean,
+  { waitMs, signal }: { waitMs: number; signal: AbortSignal },
+): Promise<{ target: string; asked: Target }> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    try {
+      return await reach(given, remote);
+    } catch (error) {
+      const isNobody = ['ECONNREFUSED', 'ENOENT'].includes(codeOf(error) ?? '');
+      if (!isNobody || performance.now() >= until) throw error;
+      await pause(LOOK_AGAIN_MS, undefined, { signal });
+    }
+  }
 }
 
 /** Loopback, or an address of one of the interfaces. */

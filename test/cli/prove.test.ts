@@ -153,6 +153,28 @@ describe('relisten prove -- <command>', () => {
     expect(states).toEqual(['starting', 'ready', 'exited']);
   });
 
+  test('waits for a server that is ready, by another listener, before it listens at --url', async () => {
+    const [first, port] = [await freePort(), await freePort()];
+    const late = `
+      const { createServer } = require('node:http');
+      const listen = port => createServer((request, response) => request.resume().on('end', () => response.end())).listen(port, '127.0.0.1');
+      listen(${first});
+      setTimeout(listen, process.env.RELISTEN_GENERATION === '1' ? 500 : 0, ${port});`;
+    const url = ['--url', `http://127.0.0.1:${port}/`];
+    const { code, stderr } = await relisten([
+      'prove',
+      ...OURS,
+      '--restarts',
+      '1',
+      ...url,
+      '--',
+      process.execPath,
+      '-e',
+      late,
+    ]);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+  });
+
   test.each([
     ['does not exist', ['no-such-command'], 127, /Cannot prove no-such-command/],
     ['ends at once', [process.execPath, '-e', 'throw new Error("no luck")'], 1, /no luck/],
