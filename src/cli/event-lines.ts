@@ -57,9 +57,18 @@ export class EventLines {
         return { weight: event.exit?.code === 0 ? 'aside' : 'bad', text: `${who} ${describeExit(event.exit)}` };
       case 'failed':
         this.#last.delete(event.generation);
-        if (event.exit?.code === 0) return { weight: 'bad', text: `${who} exited with 0 before it was ready` };
-        return { weight: 'bad', text: `${who} failed after ${took}: ${event.reason ?? describeExit(event.exit)}` };
+        if (event.exit?.code === 0)
+          return { weight: 'bad', text: `${who} exited with 0 before it was ready${this.#whoGoesOn()}` };
+        return {
+          weight: 'bad',
+          text: `${who} failed after ${took}: ${event.reason ?? describeExit(event.exit)}${this.#whoGoesOn()}`,
+        };
     }
+  }
+
+  #whoGoesOn(): string {
+    const [ready] = [...this.#last].find(([, { state }]) => state === 'ready') ?? [];
+    return ready === undefined ? '' : `; generation ${ready} goes on`;
   }
 }
 

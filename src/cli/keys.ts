@@ -11,6 +11,9 @@ export interface KeyActions {
   help(): void;
 }
 
+/** How often a job in the background looks whether it is in the foreground again. */
+const LOOK_AGAIN_MS = 250;
+
 export const KEYS_HINT = 'r restarts, s shows the status, q quits';
 
 /** Whether somebody can press keys, and see what they do. */
@@ -53,6 +56,7 @@ export function readKeys(actions: KeyActions): () => void {
     else if (key === '\x1a') suspend();
   };
   let isGrabbed = false;
+  let later: NodeJS.Timeout | undefined;
   const release = () => {
     isGrabbed = false;
     stdin.off('data', onData);
@@ -60,7 +64,13 @@ export function readKeys(actions: KeyActions): () => void {
     if (!stdin.destroyed) stdin.setRawMode(false);
   };
   const grab = () => {
-    if (isGrabbed || !isInForeground()) return; // reading would stop us (SIGTTIN)
+    clearTimeout(later);
+    if (isGrabbed) return;
+    if (!isInForeground()) {
+      // Reading would stop us (SIGTTIN); and no signal tells a job that runs in the background of `fg`.
+      later = setTimeout(grab, LOOK_AGAIN_MS).unref();
+      return;
+    }
     isGrabbed = true;
     stdin.setRawMode(true);
     stdin.on('data', onData);
@@ -70,13 +80,13 @@ export function readKeys(actions: KeyActions): () => void {
     release();
     process.kill(0, 'SIGTSTP');
   };
-  // Into the background first, and then into the foreground, is two of them.
   process.on('SIGCONT', grab);
   // The terminal may have gone.
   stdin.on('error', () => {});
   grab();
   return () => {
     process.off('SIGCONT', grab);
+    clearTimeout(later);
     release();
   };
 }

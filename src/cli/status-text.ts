@@ -94,11 +94,12 @@ export function failureLines(name: string, outcome: RestartOutcome & { ok: false
   const { generation, reason, exit, stderr } = outcome;
   const how = exit && !reason.includes(describeExit(exit)) ? ` (${describeExit(exit)})` : '';
   const ready = status?.generations.find(each => each.state === 'ready');
+  const clients = status?.listeners.length === 0 ? 'nobody listens' : 'clients wait';
   return [
     `${name} was not restarted: generation ${generation} failed after ${formatDuration(outcome.durationMs)}: ${reason}${how}`,
     ready
       ? `  Generation ${ready.generation} (pid ${ready.pid}) goes on as before.`
-      : '  No other generation was ready: clients wait until one is.',
+      : `  No other generation was ready: ${clients} until one is.`,
     ...(stderr.length > 0 ? ['  The last lines of its stderr:', ...stderr.map(line => `  | ${line}`)] : []),
   ];
 }

@@ -38,6 +38,15 @@ describe('EventLines', () => {
       { weight: 'bad', text: 'generation 2 failed after 0 ms: exited with 1' },
     ],
     [
+      'a failed start beside one that is ready',
+      [
+        { type: 'state', generation: 1, state: 'ready', pid: 9 },
+        { type: 'state', generation: 2, state: 'starting' },
+        { type: 'state', generation: 2, state: 'failed', reason: 'exited with 1', exit: { code: 1, signal: null } },
+      ],
+      { weight: 'bad', text: 'generation 2 failed after 0 ms: exited with 1; generation 1 goes on' },
+    ],
+    [
       'a crash',
       [
         { type: 'state', generation: 1, state: 'ready', pid: 9 },
