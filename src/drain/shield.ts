@@ -30,9 +30,11 @@ export function shieldFromClose(server: Server, onClose: () => void): () => void
 interface KeptOpen {
   close(): void;
   drained(): void;
+  /** To the program it looks as if it listened. */
+  show(): void;
 }
 
-const keptOpen = new WeakMap<Server, KeptOpen>();
+const keptOpen = new Map<Server, KeptOpen>();
 
 /**
  * Shields a server from its program for good, which may hear only when the drain is over that it has to close it: it is
@@ -43,18 +45,40 @@ const keptOpen = new WeakMap<Server, KeptOpen>();
 export function keepOpen(server: Server): () => void {
   const known = keptOpen.get(server);
   if (known) return known.drained;
-  const undo = shieldFromClose(server, () => undefined);
+  const address = server.address();
+  const undo = [shieldFromClose(server, () => undefined)];
   const uncount = countOneMore(server);
-  const left = new Set(['close', 'drained']);
+  // One that the program has closed already waits for its connections.
+  const left = new Set(server.listening ? ['close', 'drained'] : ['drained']);
   const done = (what: string) => {
     if (!left.delete(what) || left.size > 0) return;
     keptOpen.delete(server);
-    undo();
+    for (const restore of undo.reverse()) restore();
     uncount();
   };
-  const kept = { close: () => done('close'), drained: () => done('drained') };
+  let hide: (() => void) | undefined;
+  const kept = {
+    close: () => {
+      hide?.();
+      done('close');
+    },
+    drained: () => done('drained'),
+    show: () => {
+      if (!left.has('close') || hide) return;
+      const restore = showListening(server, address);
+      hide = () => {
+        for (const each of restore.splice(0)) each();
+      };
+      undo.push(hide);
+    },
+  };
   keptOpen.set(server, kept);
   return kept.drained;
+}
+
+/** The program is about to hear that it has to close its servers. */
+export function showOpen(): void {
+  for (const kept of keptOpen.values()) kept.show();
 }
 
 /** Connections that a server counts and that are none. */
@@ -62,7 +86,21 @@ export function countedWithout(server: Server): number {
   return keptOpen.has(server) ? 1 : 0;
 }
 
-function shadow(server: Server, name: string, value: unknown): () => void {
+/** What programs ask of a server before they close it. */
+function showListening(server: Server, address: ReturnType<Server['address']>): (() => void)[] {
+  const { getConnections } = server;
+  const count = (callback: (error: Error | null, count: number) => void) =>
+    getConnections.call(server, (error, all) => callback(error, all - countedWithout(server)));
+  const dispose = () => new Promise<void>(settle => server.close(() => settle()));
+  return [
+    shadow(server, 'listening', true),
+    shadow(server, 'address', () => address),
+    shadow(server, 'getConnections', count),
+    shadow(server, Symbol.asyncDispose, dispose),
+  ];
+}
+
+function shadow(server: Server, name: string | symbol, value: unknown): () => void {
   const own = Object.getOwnPropertyDescriptor(server, name);
   Object.defineProperty(server, name, { value, configurable: true, writable: true });
   return () => {

@@ -41,6 +41,9 @@ let isInCluster = false;
 let kept: (() => void) | undefined;
 let hasBeenTold = false;
 
+/** What `once` puts around a listener has that as a property. */
+type Listener = NodeJS.SignalsListener & { listener?: NodeJS.SignalsListener };
+
 module.exports = { setStarted, setLoaded, onServer, onWorker, onThread, onThreadStopped, keepsSignal };
 
 /** How this process was started, before it changed anything of that. */
@@ -179,14 +182,24 @@ function hearSignal(): () => void {
  * The stop signal has come: whether the program's own listeners shall not hear it yet. They close what requests need that
  * are still to be answered here (a database), answer them with a 503 (fastify), or cut connections (http-terminator).
  *
- * @param pass lets them hear it
+ * @param pass lets all listeners hear it
+ * @param args the signal, and what comes with it
  */
-function keepsSignal(pass: () => void): boolean {
+function keepsSignal(pass: () => void, [, ...args]: readonly unknown[]): boolean {
   if (!obeySignal || hasBeenTold) return false;
   // A second one, which wrappers such as npm send, is the same order.
   if (kept) return true;
-  kept = pass;
+  // Who hides from process.listeners() is no part of the program: tsx kills one in which its own does not hear it at once.
+  const shown = new Set<unknown>(process.listeners(SIGNAL));
+  const all = process.getBuiltinModule('events').prototype.rawListeners.call(process, SIGNAL) as Listener[];
+  const hidden = all.filter(one => !shown.has(one.listener ?? one));
+  kept = () => {
+    if (hidden.length === 0) return pass();
+    const rest = process.getBuiltinModule('events').prototype.rawListeners.call(process, SIGNAL) as Listener[];
+    for (const one of rest) if (!hidden.includes(one)) Reflect.apply(one, process, args);
+  };
   obeySignal();
+  for (const one of hidden) Reflect.apply(one, process, args);
   return true;
 }
 
@@ -195,7 +208,20 @@ function tellProgram(): void {
   hasBeenTold = true;
   const pass = kept;
   kept = undefined;
-  pass?.();
+  if (!pass) return;
+  try {
+    (listening ?? requireShield()).showOpen();
+  } catch {
+    // Not in a Node that was told to require no ES module.
+  }
+  try {
+    pass();
+  } catch (error) {
+    // As one that a signal's listener throws.
+    process.nextTick(() => {
+      throw error;
+    });
+  }
 }
 
 function hearMainThread(): () => void {

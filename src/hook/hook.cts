@@ -15,7 +15,7 @@ interface Begin {
   onWorker(worker: ChildProcess): void;
   onThread(thread: number): void;
   onThreadStopped(thread: number): void;
-  keepsSignal(pass: () => void): boolean;
+  keepsSignal(pass: () => void, args: readonly unknown[]): boolean;
 }
 
 const { NODE_OPTIONS, RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT, RELISTEN_STANDBY, RELISTEN_STOP_SIGNAL } =
@@ -26,9 +26,6 @@ const STOP_SIGNAL = (RELISTEN_STOP_SIGNAL ?? 'SIGTERM') as NodeJS.Signals;
 /** As Node made it: programs change it for what they start (ts-node). */
 const started = { script: process.argv[1], options: [...process.execArgv, NODE_OPTIONS ?? ''] };
 let begun: Begin | undefined;
-/** Listeners of the stop signal that were there before the program. */
-const early = new Set<NodeJS.SignalsListener>();
-let isPatched = false;
 
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
   if (RELISTEN_STANDBY !== undefined) require('./standby.cjs');
@@ -69,30 +66,15 @@ function subscribe(): void {
 
 /**
  * Node takes `process.emit` as it is when somebody first listens for a signal, and calls that whenever it comes. So this is
- * before all listeners, and can keep it from them until the drain is over (begin.cts). What was preloaded is no part of the
- * program, and hears it at once: tsx kills a program in which its own listener does not.
+ * before all listeners, and can keep it from them until the drain is over (begin.cts).
  */
-function onNewListener(event: string | symbol, listener: NodeJS.SignalsListener): void {
+function onNewListener(event: string | symbol): void {
   if (event !== STOP_SIGNAL) return;
-  if (!isPatched) patchEmit();
-  if (module.isPreloading) early.add(listener);
-  else process.off('newListener', onNewListener);
-}
-
-function patchEmit(): void {
-  isPatched = true;
+  process.off('newListener', onNewListener);
   const { emit } = process;
-  const emitUnlessKept = function (this: NodeJS.Process, event: string, ...args: unknown[]): boolean {
-    const pass = () => Reflect.apply(emit, this, [event, ...args]);
-    if (event !== STOP_SIGNAL || !begun?.keepsSignal(pass)) return pass();
-    // Who hides from process.listeners() is no part of the program either, as tsx, which adds its own only later.
-    const shown = process.listeners(STOP_SIGNAL);
-    for (const listener of process.getBuiltinModule('events').prototype.listeners.call(process, event)) {
-      const isEarly =
-        early.has(listener as NodeJS.SignalsListener) || !shown.includes(listener as NodeJS.SignalsListener);
-      if (isEarly) Reflect.apply(listener, this, args);
-    }
-    return true;
+  const emitUnlessKept = function (this: NodeJS.Process, ...args: [string, ...unknown[]]): boolean {
+    const pass = () => Reflect.apply(emit, this, args);
+    return (args[0] === STOP_SIGNAL && begun?.keepsSignal(pass, args)) || pass();
   };
   process.emit = emitUnlessKept as typeof process.emit;
 }

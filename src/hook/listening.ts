@@ -10,6 +10,7 @@ import type { Lifetime } from './lifetime.ts';
 import { deadlineUnder, patienceUnder, readSurroundings, type Surroundings } from './surroundings.ts';
 import { stopThreads } from './threads.ts';
 
+export { showOpen } from '../drain/shield.ts';
 export { holdDisconnect, releaseDisconnect } from './cluster.ts';
 export { signalListener } from './stop-signal.ts';
 

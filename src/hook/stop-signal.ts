@@ -38,7 +38,9 @@ export function signalListener(
     process.kill(process.pid, signal);
   };
   return () => {
-    if (process.listenerCount(signal) - 1 <= signalExitListeners()) unhandled = true;
+    // Whoever of the program hears it now: it may have taken all listeners away since, or added one.
+    const others = process.listeners(signal).filter(one => one !== listener).length;
+    unhandled = others <= signalExitListeners();
     if (state === 'stopping') again?.();
     else if (state === 'over' && unhandled) end();
     if (state !== 'running') return;

@@ -2,8 +2,9 @@ import { readFileSync, statSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { codeOf } from '../kernel/errno.ts';
+import { close, duplicate } from '../kernel/fd.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
-import { setOption } from '../kernel/socket.ts';
+import { setOption, shutdown } from '../kernel/socket.ts';
 import { nameSupervisor } from './blocker.ts';
 import type { EventFacts } from './events.ts';
 import type { HeldListener, Holder } from './holder.ts';
@@ -50,12 +51,12 @@ export class Binder {
     try {
       await this.#bind(fd, wanted.address, running.number, running.over.signal);
     } catch (error) {
-      const inTheWay = codeOf(error) === 'EADDRINUSE' ? this.#inTheWay(wanted) : [];
-      const abandoned = inTheWay.filter(isAbandoned);
+      const inTheWay = codeOf(error) === 'EADDRINUSE' ? this.#inTheWay(running, wanted) : [];
+      const abandoned = inTheWay.filter(held => !held.pinned && isAbandoned(held));
       for (const held of abandoned) this.#host.holder.release(held);
       const colliding = abandoned.length === 0 ? this.#colliding(running, wanted, inTheWay) : [];
       if (abandoned.length + colliding.length === 0) throw this.#explain(running, wanted, error);
-      if (colliding.length > 0) await this.#host.yieldTo(running, colliding);
+      if (colliding.length > 0) await this.#yieldTo(running, colliding);
       await this.#bind(fd, wanted.address, running.number, running.over.signal);
     }
     return true;
@@ -77,9 +78,23 @@ export class Binder {
     });
   }
 
-  #inTheWay(wanted: WantedBind): HeldListener[] {
+  /** Passed listeners are open in the starting generation, too: they are closed for all who have them. */
+  async #yieldTo(running: Running, listeners: HeldListener[]): Promise<void> {
+    const passed = listeners.filter(({ pinned }) => pinned).map(({ fd }) => duplicate(fd));
+    try {
+      await this.#host.yieldTo(running, listeners);
+      for (const fd of passed) shutdown(fd, 'both');
+    } finally {
+      for (const fd of passed) close(fd);
+    }
+  }
+
+  #inTheWay(running: Running, wanted: WantedBind): HeldListener[] {
+    // Which address a port means that was named without one is what the program says, and says anew.
+    const mayGiveWay = ({ pinned, anyFamilyPort, generations }: HeldListener) =>
+      !pinned || (anyFamilyPort !== undefined && [...generations].some(number => number !== running.number));
     return this.#host.holder.listeners.filter(
-      held => overlaps(held, wanted) && held.netns === wanted.netns && !held.pinned,
+      held => overlaps(held, wanted) && held.netns === wanted.netns && mayGiveWay(held),
     );
   }
 

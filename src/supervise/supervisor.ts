@@ -316,7 +316,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   #onExit(running: Running, exit: ExitStatus): void {
     running.exit = exit;
-    if (exit.code === 0) running.claim(this.#orphansThatListenFor(running));
+    if (exit.code === 0 && running.state !== 'draining') running.claim(this.#orphansThatListenFor(running));
     const left = running.family().length;
     if (left === 0) running.finish();
     switch (meaningOfExit(running.state, exit, this.#current !== undefined)) {
@@ -333,17 +333,16 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     }
   }
 
-  /** Who has a listener of this generation, and is of no other. */
+  /** Who has a listener of this generation; nobody where there is another one, which may have it too. */
   #orphansThatListenFor(running: Running): number[] {
+    if (this.generations.some(other => other !== running)) return [];
     // Passed ones have others as well.
     const listeners = this.holder.listeners.filter(
       ({ pinned, generations }) => !pinned && generations.has(running.number),
     );
     if (listeners.length === 0) return [];
     const owners = ownersOf(new Set(listeners.map(({ inode }) => inode)), () => false);
-    const others = this.generations.filter(other => other !== running).flatMap(other => other.family());
-    const known = new Set(others.map(({ pid }) => pid));
-    return [...new Set([...owners.values()].flat())].filter(pid => pid !== process.pid && !known.has(pid));
+    return [...new Set([...owners.values()].flat())].filter(pid => pid !== process.pid);
   }
 
   #onCrash(running: Running): void {

@@ -36,7 +36,7 @@ describe('relisten', () => {
     const full = openSync('/dev/full', 'w');
     const child = spawn(process.execPath, [RELISTEN, 'why', '1'], { stdio: ['ignore', full, 'pipe'] });
     closeSync(full);
-    const stderr = text(child.stderr ?? []);
+    const stderr = child.stderr ? text(child.stderr) : '';
     expect(await once(child, 'exit')).toEqual([1, null]);
     expect(await stderr).toBe('relisten: ENOSPC: no space left on device, write\n');
   });

@@ -215,6 +215,10 @@ describe('a program that listens to the signal itself', () => {
     ['closes its server, and ends by itself', 'once', { code: 0, signal: null }],
     ['closes its server some time later', 'later', { code: 7, signal: null }],
     ['waits for its server to be closed', 'in-turn', { code: 7, signal: null }],
+    ['asks first whether its server listens', 'ask-first', { code: 7, signal: null }],
+    ['counts its connections', 'count', { code: 7, signal: null }],
+    ['disposes of its server', 'dispose', { code: 7, signal: null }],
+    ['throws an exception, which it handles', 'throw', { code: 7, signal: null }],
     ['raises the signal again', 're-raise', { code: null, signal: 'SIGTERM' }],
   ])('and %s loses no connection, and ends as it says', async (_, onSignal, exit) => {
     const { supervised, port } = await supervise([onSignal]);

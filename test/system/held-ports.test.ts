@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet, queueClients } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
-import { LISTENS_PY, runListens, whoAnswered } from './listens.ts';
+import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
 const ACTIVATED = ['python3', fileURLToPath(new URL('../fixtures/servers/activated.py', import.meta.url))];
@@ -89,9 +89,11 @@ for (const { listens, hosts, isForBoth } of [
   test(`a port without a host serves a program that listens on ${listens}`, async () => {
     const port = await freePort();
     const args = ['-p', String(port)];
-    const env = { V6ONLY: isForBoth ? '0' : '1' };
+    const env = { V6ONLY: isForBoth ? '0' : '1', READY: '1' };
     await using run = runListens(listens.replaceAll('PORT', String(port)), { args, env });
     await run.started();
+    // It is ready when it listens on one.
+    await run.until(() => run.lines.includes('serving'));
     for (let generation = 1; generation <= 2; generation++) {
       for (const host of hosts) expect(await ask({ port, host }, httpGet)).toMatchObject({ fate: 'ok' });
       // A client's address as the program's own socket can read it.
@@ -115,4 +117,25 @@ test('a program that binds one host is not opened to all by a port without one',
     reason: `Cannot bind 127.0.0.1:${port}: -p holds [::]:${port}, which covers it`,
     advice: [`Name the address that the program binds: -p 127.0.0.1:${port}`],
   });
+});
+
+test('a new version may bind the other family of a port that was named without one', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const envFile = join(made.folder, 'env');
+  const say = (host: string) => writeFileSync(envFile, `LISTENS=${host}:${port}\n`);
+  say('0.0.0.0');
+  await using run = new Supervised(LISTENS, { args: ['-p', String(port), '--env-file', envFile] });
+  await run.started();
+  for (const [host, peer] of [
+    ['[::]', '::ffff:127.0.0.1'],
+    ['0.0.0.0', '127.0.0.1'],
+  ] as const) {
+    say(host);
+    const { generation } = await run.restart();
+    const { answer } = await ask({ port, host: '127.0.0.1' }, httpGet);
+    expect(whoAnswered(answer).generation).toBe(generation);
+    expect(answer).toContain(`Peer: ${peer}\r\n`);
+  }
+  expect(await run.stop()).toMatchObject({ left: [] });
 });
