@@ -249,14 +249,16 @@ function tellPrimary(): void {
   if (isInCluster || !isWorker) return;
   isInCluster = true;
   send('listening');
-  process.on('internalMessage', (message: { cmd?: unknown; act?: unknown }) => {
+  process.on('internalMessage', (message: { cmd?: unknown; act?: unknown; disconnects?: unknown }) => {
     if (message?.cmd !== 'NODE_RELISTEN') return;
     if (message.act === 'ask') send('here');
     if (message.act === 'stopping') shield();
     if (message.act !== 'closed') return;
     shield();
     loadNow();
-    loading?.then(loaded => loaded.onPrimaryStopped()).catch(() => undefined);
+    loading
+      ?.then(loaded => loaded.onPrimaryStopped(message.disconnects === true, () => void stop()))
+      .catch(() => undefined);
   });
 }
 

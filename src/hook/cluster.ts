@@ -27,6 +27,8 @@ interface ClusterMessage {
   cmd: typeof CMD;
   /** From a worker: `listening`, `here`. To a worker: `stopping`, `ask`, which it answers with `here`, and `closed`. */
   act: 'listening' | 'here' | 'stopping' | 'ask' | 'closed';
+  /** With `closed`: the primary's program ends the worker by disconnecting it. */
+  disconnects?: boolean;
 }
 
 /** How long a worker accepts while it hears nothing of its primary. */
@@ -62,6 +64,8 @@ export function primaryClosed(): Promise<void> {
 
 /** Set while the program's own disconnect() waits. */
 let disconnectNow: (() => void) | undefined;
+/** Whom it has called that for. */
+const disconnected = new Set<ChildProcess>();
 
 /**
  * In a primary or a worker that is told to stop, before its program hears of that: what the program disconnects from now on
@@ -104,7 +108,11 @@ function hold(owner: object, method: 'disconnect' | 'destroy'): () => void {
     // Whoever sees a worker end knows that it was to.
     const { workers } = clusterOfProgram();
     const ending = this === owner ? Object.values(workers ?? {}) : [this as Worker];
-    for (const worker of ending) if (worker) worker.exitedAfterDisconnect = true;
+    for (const worker of ending) {
+      if (!worker) continue;
+      worker.exitedAfterDisconnect = true;
+      disconnected.add(worker.process);
+    }
     if (!waiting.has(this)) waiting.set(this, args);
     return this;
   };
@@ -147,7 +155,7 @@ export class Primary {
     for (const handle of this.#listeners) handle.close();
     if (this.#listeners.size > 0) await this.#passOn();
     this.#state = 'done';
-    for (const worker of this.#workers) tell(worker, 'closed');
+    for (const worker of this.#workers) tell(worker, 'closed', disconnected.has(worker));
     if (this.#workers.size > 0) releaseDisconnect();
     for (const worker of this.#workers) await gone(worker);
   }
@@ -160,8 +168,8 @@ export class Primary {
   }
 }
 
-function tell(worker: ChildProcess, act: ClusterMessage['act']): void {
-  const message: ClusterMessage = { cmd: CMD, act };
+function tell(worker: ChildProcess, act: ClusterMessage['act'], disconnects = false): void {
+  const message: ClusterMessage = { cmd: CMD, act, disconnects };
   // With a callback it does not throw at a worker that is gone before this process knows.
   if (worker.connected) worker.send(message, () => undefined);
 }

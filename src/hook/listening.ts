@@ -129,11 +129,17 @@ export function hasSomethingToStop(): boolean {
   return installed;
 }
 
-/** Where the signal went to the primary alone, this worker's own listeners must hear of it too. */
-export function onPrimaryStopped(): void {
+/**
+ * Where the signal went to the primary alone, this worker's own listeners must hear of it too.
+ *
+ * @param drain instead, where it has none and the primary's program disconnects it: it ends by that then, not by a signal
+ */
+export function onPrimaryStopped(disconnects: boolean, drain: () => void): void {
   accepting = false;
   if (stopping || !around) return;
-  process.kill(process.pid, around.stopSignal);
+  // One is the hook's.
+  if (disconnects && process.listenerCount(around.stopSignal) <= 1) drain();
+  else process.kill(process.pid, around.stopSignal);
 }
 
 /** From now on the program's own close() of a server is the drain's. */
