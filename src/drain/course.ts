@@ -141,7 +141,8 @@ function unseenGone(server: Server): Promise<void> {
     const look = () => {
       server.getConnections((error, count) => {
         if (error || count <= countedWithout(server)) done();
-        else setTimeout(look, LOOK_AGAIN_MS);
+        // It does not keep the process: nor does such a connection.
+        else setTimeout(look, LOOK_AGAIN_MS).unref();
       });
     };
     look();
