@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { KeepAlive } from '../fixtures/keep-alive.ts';
-import { freePort, Supervised } from '../fixtures/supervised.ts';
+import { freePort, listensNoMore, Supervised } from '../fixtures/supervised.ts';
 
 /*
  * The real packages, as people use them, with the hook and nothing else. test/apps has its own package.json: they are many
@@ -65,6 +65,21 @@ describe('idle connections go on, and what is in flight finishes, with', () => {
       expect(await Promise.all([idle.request('/2'), busy.request('/2')])).toEqual([next, next]);
     }
   });
+});
+
+// Closed, it would answer with a 503 (return503OnClosing).
+test('fastify answers what comes while it is drained', async () => {
+  const { supervised, port } = await run(() => ['node', 'fastify.mjs']);
+  const { pid = 0 } = await supervised.until(({ type }) => type === 'spawned');
+  const [idle, busy] = [await connect(port), await connect(port)];
+  expect(await idle.request('/1')).toBe('1');
+  const slow = busy.request('/slow');
+  const stopped = supervised.stop();
+  await listensNoMore(port, pid);
+  expect(await idle.request('/2')).toBe('1');
+  expect(await slow).toBe('1');
+  await stopped;
+  expect(await supervised.exited(1)).toEqual(BY_ITSELF);
 });
 
 describe('a program that closes its connections itself loses none, with', () => {

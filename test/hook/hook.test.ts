@@ -4,10 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import { ownersOf } from '../../src/kernel/proc-fd.ts';
-import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { KeepAlive } from '../fixtures/keep-alive.ts';
-import { freePort, Supervised } from '../fixtures/supervised.ts';
+import { freePort, listensNoMore, Supervised } from '../fixtures/supervised.ts';
 
 const HOOK = fileURLToPath(new URL('../../dist/hook/hook.cjs', import.meta.url));
 const EMPTY = fileURLToPath(new URL('../fixtures/empty.cjs', import.meta.url));
@@ -41,12 +39,6 @@ async function connect(port: number): Promise<KeepAlive> {
   const client = await KeepAlive.open(port);
   cleanups.push(() => client.destroy());
   return client;
-}
-
-async function listensNoMore(port: number, pid: number): Promise<void> {
-  const listener = new Set(dumpTcp({ localPort: port, states: ['LISTEN'] }).map(({ inode }) => inode));
-  const listens = () => [...ownersOf(listener, () => false).values()].flat().includes(pid);
-  while (listens()) await new Promise(setImmediate);
 }
 
 describe('a program that was not changed', () => {
