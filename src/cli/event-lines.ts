@@ -57,12 +57,7 @@ export class EventLines {
         return { weight: event.exit?.code === 0 ? 'aside' : 'bad', text: `${who} ${describeExit(event.exit)}` };
       case 'failed':
         this.#last.delete(event.generation);
-        if (event.exit?.code === 0)
-          return { weight: 'bad', text: `${who} exited with 0 before it was ready${this.#whoGoesOn()}` };
-        return {
-          weight: 'bad',
-          text: `${who} failed after ${took}: ${event.reason ?? describeExit(event.exit)}${this.#whoGoesOn()}`,
-        };
+        return { weight: 'bad', text: `${who} ${howItFailed(event, took)}${this.#whoGoesOn()}` };
     }
   }
 
@@ -70,6 +65,12 @@ export class EventLines {
     const [ready] = [...this.#last].find(([, { state }]) => state === 'ready') ?? [];
     return ready === undefined ? '' : `; generation ${ready} goes on`;
   }
+}
+
+function howItFailed({ exit, reason }: StateEvent, took: string): string {
+  return exit?.code === 0
+    ? 'exited with 0 before it was ready'
+    : `failed after ${took}: ${reason ?? describeExit(exit)}`;
 }
 
 function pidText({ pid }: StateEvent): string {

@@ -191,16 +191,19 @@ function keepsSignal(pass: () => void, [, ...args]: readonly unknown[]): boolean
   if (kept) return true;
   // Who hides from process.listeners() is no part of the program: tsx kills one in which its own does not hear it at once.
   const shown = new Set<unknown>(process.listeners(SIGNAL));
-  const all = process.getBuiltinModule('events').prototype.rawListeners.call(process, SIGNAL) as Listener[];
-  const hidden = all.filter(one => !shown.has(one.listener ?? one));
+  const hidden = listeners().filter(one => !shown.has(one.listener ?? one));
   kept = () => {
     if (hidden.length === 0) return pass();
-    const rest = process.getBuiltinModule('events').prototype.rawListeners.call(process, SIGNAL) as Listener[];
-    for (const one of rest) if (!hidden.includes(one)) Reflect.apply(one, process, args);
+    for (const one of listeners()) if (!hidden.includes(one)) Reflect.apply(one, process, args);
   };
   obeySignal();
   for (const one of hidden) Reflect.apply(one, process, args);
   return true;
+}
+
+/** All of the stop signal, whoever may hide some of them. */
+function listeners(): Listener[] {
+  return process.getBuiltinModule('events').prototype.rawListeners.call(process, SIGNAL) as Listener[];
 }
 
 /** Nothing is to be lost any more, or there is no more time: the program's own listeners hear the stop signal. */

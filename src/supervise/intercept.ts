@@ -7,7 +7,7 @@ import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { isForBothFamilies, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
+import { bothFamiliesPort, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
@@ -146,7 +146,7 @@ export class Interception {
       ({ anyFamilyPort }) => anyFamilyPort !== undefined && isOneFamilyOf(anyFamilyPort, identity),
     );
     if (!named) return undefined;
-    const giveWay = isForBothFamilies(named);
+    const giveWay = bothFamiliesPort(named) !== undefined;
     // Who has it may be accepting from it.
     if (giveWay && (this.#given.has(named) || [...named.generations].some(number => number !== this.#generation)))
       return undefined;

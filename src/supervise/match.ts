@@ -49,7 +49,7 @@ export function isOneFamilyOf(port: number, wanted: ListenerIdentity): boolean {
   return wanted.address.host === '0.0.0.0' || (wanted.address.host === '::' && wanted.v6only);
 }
 
-/** Whether it serves every address of both families. */
-export function isForBothFamilies({ address, v6only }: ListenerIdentity): boolean {
-  return address.family === 'IPv6' && address.host === '::' && !v6only;
+/** The port of a listener that serves every address of both families; undefined for any other. */
+export function bothFamiliesPort({ address, v6only }: ListenerIdentity): number | undefined {
+  return address.family === 'IPv6' && address.host === '::' && !v6only ? address.port : undefined;
 }

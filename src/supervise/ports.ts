@@ -5,7 +5,7 @@ import { close } from '../kernel/fd.ts';
 import { listen, setOption, shutdown, socket } from '../kernel/socket.ts';
 import type { Binder } from './binder.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { isForBothFamilies, type ListenerIdentity, listenerKey } from './match.ts';
+import { bothFamiliesPort, type ListenerIdentity, listenerKey } from './match.ts';
 import type { PortOption } from './options.ts';
 
 /** The kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
@@ -34,10 +34,10 @@ export async function toSocketAddress(address: Address): Promise<SocketAddress> 
  */
 export async function holdPort(port: PortOption, holder: Holder, binder: Binder): Promise<HeldListener | undefined> {
   const address = await toSocketAddress(port.address);
-  if (holder.group(listenerKey({ address, v6only: false })).length > 0) return undefined;
-  const isForBoth = isForBothFamilies({ address, v6only: false });
-  const anyFamilyPort = isForBoth && address.family !== 'unix' ? address.port : undefined;
-  const listener = await open({ address, v6only: false }, binder, holder, { name: port.name, anyFamilyPort });
+  const identity = { address, v6only: false };
+  if (holder.group(listenerKey(identity)).length > 0) return undefined;
+  const options = { name: port.name, anyFamilyPort: bothFamiliesPort(identity) };
+  const listener = await open(identity, binder, holder, options);
   keepPath(listener);
   return listener;
 }
@@ -55,7 +55,7 @@ export async function openOneFamily(
   binder: Binder,
 ): Promise<HeldListener> {
   const { name, anyFamilyPort } = named;
-  if (isForBothFamilies(named)) {
+  if (bothFamiliesPort(named) !== undefined) {
     shutdown(named.fd, 'both');
     holder.release(named);
   }

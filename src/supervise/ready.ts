@@ -1,6 +1,6 @@
 import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
-import { isForBothFamilies } from './match.ts';
+import { bothFamiliesPort } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
 import { acceptedBy, answersHttp } from './probe.ts';
 
@@ -125,9 +125,7 @@ export class Readiness {
   /** By `[::]` of both families, behind which no `0.0.0.0` can come. */
   #isCovered({ address }: HeldListener): boolean {
     if (address.family !== 'IPv4' || address.host !== '0.0.0.0') return false;
-    return [...this.#listening].some(
-      one => isForBothFamilies(one) && one.address.family !== 'unix' && one.address.port === address.port,
-    );
+    return [...this.#listening].some(one => bothFamiliesPort(one) === address.port);
   }
 
   /** For how long from now on they may still come. */

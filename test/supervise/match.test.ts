@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isForBothFamilies, isOneFamilyOf, listenerKey, slotFor } from '../../src/supervise/match.ts';
+import { bothFamiliesPort, isOneFamilyOf, listenerKey, slotFor } from '../../src/supervise/match.ts';
 
 describe('a listener is told apart by', () => {
   const any4 = { address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false } as const;
@@ -43,5 +43,11 @@ test.each([
   const wanted = { address: { family: host.includes(':') ? 'IPv6' : 'IPv4', host, port: 80 }, v6only } as const;
   expect(isOneFamilyOf(80, wanted)).toBe(expected);
   expect(isOneFamilyOf(81, wanted)).toBe(false);
-  expect(isForBothFamilies(wanted)).toBe(false);
+  expect(bothFamiliesPort(wanted)).toBeUndefined();
+});
+
+test('a listener for both families is known by its port', () => {
+  const both = { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false } as const;
+  expect(bothFamiliesPort(both)).toBe(80);
+  expect(bothFamiliesPort({ ...both, address: { ...both.address, host: '::1' } })).toBeUndefined();
 });

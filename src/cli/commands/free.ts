@@ -92,7 +92,7 @@ async function stop(address: Address, { ask, all }: Plan & { do: 'stop' }, optio
 
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  // As a shell is told by the signal itself; the question would reject otherwise.
+  // Readline takes Ctrl-C for itself: end as the signal would have (128 and its number), and not by an error.
   terminal.once('SIGINT', () => {
     talk('');
     process.exit(130);
