@@ -58,6 +58,7 @@ async function main(args: string[]): Promise<void> {
     .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError(helpAfterError(args))
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relisten: ')) })
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
   for (const add of await load(args[0])) add(program);

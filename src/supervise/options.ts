@@ -96,11 +96,11 @@ export function checkPorts(ports: readonly PortOption[]): void {
 }
 
 /** `SIGTERM`, `TERM` or `15`. */
-export function parseSignal(given: string): NodeJS.Signals {
+export function parseSignal(what: string, given: string): NodeJS.Signals {
   const upper = given.toUpperCase();
   const named = upper.startsWith('SIG') ? upper : `SIG${upper}`;
   const found = Object.entries(constants.signals).find(([name, number]) => name === named || String(number) === given);
-  if (!found) throw invalidArgument('signal', given, 'a name such as SIGTERM or QUIT, or its number');
+  if (!found) throw invalidArgument(what, given, 'a name such as SIGTERM or QUIT, or its number');
   return found[0] as NodeJS.Signals;
 }
 

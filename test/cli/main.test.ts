@@ -23,7 +23,7 @@ describe('relisten', () => {
     const { code, stdout, stderr } = await relisten(args);
     expect(code).toBe(2);
     expect(stdout).toBe('');
-    expect(stderr).toMatch(/^error: /);
+    expect(stderr).toMatch(/^relisten: /);
   });
 
   it.each([[['node', 'server.js']], [['--', 'node', 'server.js']]])('says to %j how a server is run', async args => {

@@ -28,11 +28,11 @@ test.each([
   ['quit', 'SIGQUIT'],
   ['12', 'SIGUSR2'],
 ])('reads the signal %s', (given, expected) => {
-  expect(parseSignal(given)).toBe(expected);
+  expect(parseSignal('--stop-signal', given)).toBe(expected);
 });
 
 test('refuses a signal that there is not', () => {
-  expect(() => parseSignal('SIGNOPE')).toThrow('expected a name such as SIGTERM');
+  expect(() => parseSignal('--stop-signal', 'SIGNOPE')).toThrow('Invalid --stop-signal: "SIGNOPE", expected a name');
 });
 
 test('reads a regular expression with or without slashes', () => {

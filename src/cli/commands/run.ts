@@ -47,7 +47,11 @@ export function addSuperviseOptions(command: Command): Command {
   return command
     .option('-n, --name <name>', 'what to call it in list, status, restart and stop', checkName)
     .option('-p, --port <[name=]address>', 'hold [host:]port or a unix path from the start; repeatable', addPort)
-    .option('--protocol <name>', 'how the program is told of -p: systemd or server-starter', oneOf(PROTOCOLS))
+    .option(
+      '--protocol <name>',
+      'how the program is told of -p: systemd or server-starter',
+      oneOf('--protocol', PROTOCOLS),
+    )
     .option('--no-intercept', 'leave bind(2) and listen(2) of the program alone')
     .option('--no-hook', 'do not load the hook into Node programs')
     .option(
@@ -58,15 +62,17 @@ export function addSuperviseOptions(command: Command): Command {
     .option('--no-standby', 'start no process before its restart')
     .option('--ready-http <path>', 'ready when this path or URL answers 200 to 399', parseProbe)
     .option('--ready-tcp', 'ready when a connection is accepted')
-    .option('--ready-line <regex>', 'ready when a line of its output matches', given => parseRegExp('regex', given))
+    .option('--ready-line <regex>', 'ready when a line of its output matches', given =>
+      parseRegExp('--ready-line', given),
+    )
     .option('--ready-notify', 'ready when it sends READY=1 (sd_notify), and not before')
     .option('--ready-timeout <time>', 'how long a start may take (default: 30s)', durationOf('--ready-timeout'))
     .option(
       '--strategy <name>',
       'overlap (default), or stop-first for servers that cannot run twice',
-      oneOf(STRATEGIES),
+      oneOf('--strategy', STRATEGIES),
     )
-    .option('--stop-signal <signal>', 'what ends it (default: SIGTERM)', parseSignal)
+    .option('--stop-signal <signal>', 'what ends it (default: SIGTERM)', given => parseSignal('--stop-signal', given))
     .option('--drain <time>', 'how long the old one may take to finish (default: 30s)', durationOf('--drain'))
     .option('--max-draining <n>', 'how many old ones may drain at once (default: 5)', wholeNumber('--max-draining'))
     .option('--give-up <n>', 'end after so many failures in a row (default: never)', wholeNumber('--give-up'))
@@ -83,10 +89,10 @@ export function addSuperviseOptions(command: Command): Command {
 const PROTOCOLS = ['systemd', 'server-starter'] as const;
 const STRATEGIES = ['overlap', 'stop-first'] as const;
 
-function oneOf<T extends string>(accepted: readonly T[]): (given: string) => T {
+function oneOf<T extends string>(option: string, accepted: readonly T[]): (given: string) => T {
   return given => {
     const found = accepted.find(name => name === given);
-    if (found === undefined) throw invalidArgument('argument', given, accepted.join(' or '));
+    if (found === undefined) throw invalidArgument(option, given, accepted.join(' or '));
     return found;
   };
 }

@@ -122,5 +122,5 @@ it.each([
 ])('relisten wait answers 2 to %j', async args => {
   const { code, stdout, stderr } = await relisten(['wait', ...args]);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-  expect(stderr).toMatch(/^(relisten: Invalid|error: )/);
+  expect(stderr).toMatch(/^relisten: /);
 });
