@@ -20,6 +20,7 @@ import { Reaper } from './reaper.ts';
 import { Requests } from './requests.ts';
 import { Running } from './running.ts';
 import { StateFile } from './state-file.ts';
+import { watchUnusedPorts } from './unused-port.ts';
 
 /** How relisten itself ends. */
 export interface EndStatus {
@@ -296,6 +297,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       if (this.#current === running) this.#failures = 0;
     }, HEALTHY_MS).unref();
     this.#releaseStale();
+    watchUnusedPorts(running, this.holder, text => this.#emit({ type: 'notice', text }));
     this.#launcher.prepareLater(running, this.#number + 1);
   }
 

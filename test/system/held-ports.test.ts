@@ -27,6 +27,19 @@ test('clients queue on a port that -p names before anything was started', async 
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+test('clients of a port of -p that the program does not serve are told of', async () => {
+  const [named, served] = [await freePort(), await freePort()];
+  await using run = runListens(`127.0.0.1:${served}`, { args: ['-p', `127.0.0.1:${named}`] });
+  await run.started();
+  const { outcome } = await queueClients({ port: named, host: '127.0.0.1' }, httpGet, 1);
+  const { text } = await run.event('notice');
+  expect(text).toBe(
+    `Clients wait on 127.0.0.1:${named}, and nobody accepts them: generation 1 listens on 127.0.0.1:${served}`,
+  );
+  expect(await run.stop()).toMatchObject({ left: [] });
+  expect(await outcome).toMatchObject({ ok: 0 });
+});
+
 needs('linux', 'python3', 'root').test(
   'a privileged port is opened for a server that runs as somebody else',
   async () => {
