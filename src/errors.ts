@@ -26,6 +26,9 @@ export class RelistenError extends Error implements RelistenErrorFacts {
   readonly op: string;
   // Declared only: a fact that nobody gave is no property, and is not printed.
   declare readonly address?: string;
+  /** What to do about it, in sentences: that of the report. */
+  declare readonly advice?: readonly string[];
+  /** Not enumerable: an error that nobody catches would be printed with a page of it. */
   declare readonly report?: Inspection;
 
   constructor(message: string, facts: RelistenErrorFacts) {
@@ -33,7 +36,9 @@ export class RelistenError extends Error implements RelistenErrorFacts {
     this.code = facts.code;
     this.op = facts.op;
     if (facts.address !== undefined) this.address = facts.address;
-    if (facts.report !== undefined) this.report = facts.report;
+    if (facts.report === undefined) return;
+    this.advice = facts.report.advice;
+    Object.defineProperty(this, 'report', { value: facts.report });
   }
 }
 

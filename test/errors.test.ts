@@ -1,5 +1,7 @@
+import { inspect } from 'node:util';
 import { expect, test } from 'vitest';
 import { invalidArgument, RelistenError } from '../src/errors.ts';
+import type { Inspection } from '../src/inspection.ts';
 
 test('an error carries the facts it was given, and no empty ones', () => {
   const cause = new Error('underneath');
@@ -9,6 +11,14 @@ test('an error carries the facts it was given, and no empty ones', () => {
   expect(error).toBeInstanceOf(Error);
   expect(Object.keys(error)).not.toContain('address');
   expect('cause' in new RelistenError('x', { code: 'x', op: 'x' })).toBe(false);
+});
+
+test('an error that is printed says what to do, and not all that was seen', () => {
+  const report = { advice: ['Stop it: relisten free 3000'], listeners: [{ inode: 4711 }] } as unknown as Inspection;
+  const error = new RelistenError('Cannot listen', { code: 'EADDRINUSE', op: 'listen', report });
+  expect(error.report).toBe(report);
+  expect(inspect(error)).toContain('Stop it: relisten free 3000');
+  expect(inspect(error)).not.toContain('4711');
 });
 
 test.each([

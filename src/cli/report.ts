@@ -64,7 +64,7 @@ export function reportError(error: unknown): void {
     return;
   }
   talk(`${label} ${error.message}`);
-  for (const line of error.report?.advice ?? []) talk(`  ${line}`);
+  for (const line of error.advice ?? []) talk(`  ${line}`);
 }
 
 /** Exit codes of errors that are not a plain failure: usage errors, and what shells answer for commands they cannot run. */

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
+import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close, duplicate } from '../kernel/fd.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
@@ -115,8 +116,8 @@ export class Binder {
         ? error.message
         : String(error);
     running.blocked = reason;
-    const found = (error as { report?: { advice?: string[] } }).report?.advice ?? [];
-    const advice = isOurs ? [`Name the address that the program binds: -p ${address}`] : found;
+    const found = error instanceof RelistenError ? error.advice : undefined;
+    const advice = isOurs ? [`Name the address that the program binds: -p ${address}`] : [...(found ?? [])];
     this.#host.emit({ type: 'blocked', generation: running.number, address, reason, advice });
     return error;
   }
