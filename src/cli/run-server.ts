@@ -42,7 +42,8 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   } finally {
     claim.release();
   }
-  process.exit(code);
+  const { endProcess } = await import('./signals.ts');
+  return endProcess(code);
 }
 
 function claimFor({ named, supervise: { name } }: RunOptions): Claim {

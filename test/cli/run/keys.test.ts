@@ -11,7 +11,7 @@ import { needs } from '../../tools.ts';
 
 const TERMINAL = fileURLToPath(new URL('../../fixtures/terminal.py', import.meta.url));
 
-type Step = { wait: string } | { type: string };
+type Step = { wait: string } | { type: string } | { hangUp: true };
 
 /** Runs a command on a terminal of its own, waits for what it prints and types; answers all that was printed. */
 async function onTerminal(command: string[], steps: Step[]): Promise<{ status: number; lines: string[] }> {
@@ -55,6 +55,12 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
     expect(lines).toContain('relisten: r: restarting');
     expect(lines).toContain('web: ready (generation 2)');
     expect(lines).toContain('relisten: q: stopping');
+  });
+
+  test('a terminal that is closed ends it as a hang-up does', async () => {
+    const command = [...run, ...(await server())];
+    const { status } = await onTerminal(command, [{ wait: 'generation 1 ready' }, { hangUp: true }]);
+    expect(status).toBe(-1); // by SIGHUP; Node 20 aborts where it exits
   });
 
   test('Ctrl-C stops, and a second one ends it at once', async () => {
