@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
+import { hasCapability } from '../kernel/procfs.ts';
 import { defaultName } from '../supervise/name.ts';
 import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
 import { findUser, mayRead, type User } from '../supervise/user.ts';
@@ -41,7 +42,7 @@ export interface RunFlags {
 export interface RunOptions {
   supervise: SuperviseOptions;
   /** What will not be had, and why. */
-  warning?: string;
+  warnings: string[];
   /** The name was given, so no other will do. */
   named: boolean;
   /** Globs below the directory; all of it where none are named; undefined: do not watch. */
@@ -106,7 +107,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       envFile,
       user: flags.user,
     },
-    warning: hookless,
+    warnings: [hookless, whyNoEviction(flags)].filter(why => why !== undefined),
     named: flags.name !== undefined,
     watch,
     keys,
@@ -124,6 +125,14 @@ function whyNoHook(command: readonly string[], user: User | undefined): string |
   if (isRestricted([...command, process.env.NODE_OPTIONS ?? ''])) return RESTRICTED;
   if (!user || mayRead(HOOK, user)) return undefined;
   return `${user.name} cannot read ${HOOK}: the hook is left out, so Node programs do not drain or hand off`;
+}
+
+/** linux/capability.h: what destroying a socket takes. */
+const CAP_NET_ADMIN = 12;
+
+function whyNoEviction({ evict }: RunFlags): string | undefined {
+  if (!evict || hasCapability(CAP_NET_ADMIN)) return undefined;
+  return '--evict needs CAP_NET_ADMIN: what blocks an address is waited for';
 }
 
 /**

@@ -36,9 +36,10 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   const claim = claimFor(run);
   let code: number;
   try {
-    const warning = openDirectory(claim.directory, run.supervise.user) ?? run.warning;
+    const unreached = openDirectory(claim.directory, run.supervise.user);
+    const warnings = unreached === undefined ? run.warnings : [unreached, ...run.warnings];
     const { supervise } = await import('./supervise.ts');
-    code = await supervise({ run, claim, startedAt, warning }, start);
+    code = await supervise({ run, claim, startedAt, warnings }, start);
   } finally {
     claim.release();
   }

@@ -22,7 +22,7 @@ export interface Supervision {
   /** Unix time in ms. */
   startedAt: number;
   /** What the user should know beforehand. */
-  warning?: string;
+  warnings: string[];
 }
 
 /**
@@ -30,7 +30,7 @@ export interface Supervision {
  *
  * @returns the exit code for this process
  */
-export async function supervise({ run, claim, startedAt, warning }: Supervision, start: Start): Promise<number> {
+export async function supervise({ run, claim, startedAt, warnings }: Supervision, start: Start): Promise<number> {
   ignoreClosedOutput();
   const way = wayOf(run);
   const stdin = run.keys ? silentInput() : undefined;
@@ -49,7 +49,7 @@ export async function supervise({ run, claim, startedAt, warning }: Supervision,
   const control = first.then(() => openControl(supervisor, claim, talk, facts));
   const { watch } = run;
   if (watch) void first.then(() => watchFiles(watch, supervisor, orders, talk));
-  if (warning !== undefined) talk.say({ type: 'notice', text: warning });
+  for (const text of warnings) talk.say({ type: 'notice', text });
   talk.say({ type: 'supervising', name: claim.name, pid: process.pid, way });
   if (run.keys) obeyKeys(orders, talk, () => import('../control/status.ts').then(it => it.statusOf(supervisor, facts)));
   await Promise.race([start(supervisor, talk), ended]); // -p may wait for a minute, and be told to end

@@ -42,6 +42,12 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   return facts;
 }
 
+/** Whether our own effective set has a capability, by its number (capabilities(7)); no where /proc does not tell. */
+export function hasCapability(number: number): boolean {
+  const effective = /^CapEff:\s+([\da-f]+)/m.exec(read('/proc/self/status') ?? '')?.[1] ?? '0';
+  return ((BigInt(`0x${effective}`) >> BigInt(number)) & 1n) === 1n;
+}
+
 /** Positions in /proc/PID/stat after the command, which is field 2 (proc_pid_stat(5)). */
 const PPID = 4 - 3;
 const SESSION = 6 - 3;

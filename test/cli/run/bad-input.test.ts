@@ -117,6 +117,12 @@ describe('relisten run', () => {
     );
   });
 
+  asRoot('says that --evict is not to be had without the right to it', async () => {
+    await using run = new Supervised(['true'], { args: ['--evict'], uid: NOBODY });
+    await run.end();
+    expect(run.transcript()).toMatch(/--evict needs CAP_NET_ADMIN/);
+  });
+
   asRoot('answers 1 to --user without the right to become it', async () => {
     await using run = new Supervised(['true'], { args: ['--user', 'root'], uid: NOBODY });
     expect((await run.end()).code).toBe(1);
