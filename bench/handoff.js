@@ -37,7 +37,8 @@ function outside() {
 
 /** @param {number} generation @param {string} directory */
 async function serve(generation, directory) {
-  const { rememberAddress, openGiver } = await import(`${DIST}/handoff/give.js`);
+  const { rememberAddress } = await import(`${DIST}/handoff/describe.js`);
+  const { openGiver } = await import(`${DIST}/handoff/give.js`);
   const { openTaker } = await import(`${DIST}/handoff/take.js`);
   const { drain } = await import(`${DIST}/drain/drain.js`);
   // Whoever is kept idle for minutes is behind a proxy.

@@ -1,16 +1,14 @@
 import type { Server, Socket } from 'node:net';
-import { formatAddress } from '../address.ts';
 import { close } from '../kernel/fd.ts';
-import { isQuiet } from '../kernel/handle.ts';
 import { Poller } from '../kernel/poll.ts';
 import { connectSeqpacket, MAX_FDS } from '../kernel/scm-rights.ts';
 import { peerCredentials } from '../kernel/socket.ts';
-import { type FrozenSocket, freeze, hasBeenUsed, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
+import { freeze } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
-import { type GivenConnection, MAX_MESSAGE_BYTES, MAX_STATE_BYTES, type Message } from './protocol.ts';
+import { describe } from './describe.ts';
+import { give, isReady, type Offer, type Receiver, roomOf, takeBatch } from './offer.ts';
+import type { Message } from './protocol.ts';
 import { isReceiverExpected, mayReceive, type Ready, readReady, receiverPaths, watchDirectory } from './rendezvous.ts';
-import { requestsOn } from './requests.ts';
-import { rawHandoffOf } from './state.ts';
 import { warnOnce } from './warn.ts';
 
 /** Passes connections to the processes of the generation that is ready. */
@@ -29,28 +27,6 @@ export interface Giver {
 export interface GiveOptions {
   /** How long to wait for the first receiver, in milliseconds. @default 1_000 */
   waitMs?: number;
-}
-
-/** Batches on their way to one receiver. The queue of a unix socket holds 10 messages (net.unix.max_dgram_qlen). */
-const WINDOW = 8;
-/** What a connection adds to a message without its state. */
-const CONNECTION_BYTES = 256;
-
-interface Offer {
-  frozen: FrozenSocket;
-  given: GivenConnection;
-  answer: (taken: boolean) => void;
-  /** Receivers that did not take it: each process of a generation, and each part of one, has servers of its own. */
-  refusedBy?: Set<Receiver>;
-}
-
-interface Receiver {
-  channel: Channel;
-  generation: number;
-  /** Undefined before its hello. */
-  room: number | undefined;
-  /** Batches without an answer, oldest first: answers come in their order. */
-  unanswered: Offer[][];
 }
 
 /**
@@ -105,7 +81,7 @@ class ConnectionGiver implements Giver {
   ): boolean | Promise<boolean> {
     const frozen = freeze(socket);
     if (!frozen) return false;
-    const given = protocol === 'http1' ? describeHttp(socket, server) : describeRaw(socket, server);
+    const given = describe(socket, server, protocol);
     if (!given) {
       frozen.thaw();
       return false;
@@ -277,97 +253,4 @@ class ConnectionGiver implements Giver {
       }
     }
   }
-}
-
-function roomOf({ room, unanswered }: Receiver): number {
-  return unanswered.reduce((left, batch) => left - batch.length, room ?? 0);
-}
-
-function isReady(receiver: Receiver): boolean {
-  return receiver.unanswered.length < WINDOW && roomOf(receiver) > 0;
-}
-
-/** Removes from the front what fits into one message to a receiver; the first one does, whatever its size. */
-function takeBatch(pending: Offer[], most: number, receiver: Receiver): Offer[] {
-  let bytes = 0;
-  let count = 0;
-  for (const { given, refusedBy } of pending) {
-    bytes += CONNECTION_BYTES + base64Bytes(given);
-    if (count > 0 && refusedBy?.has(receiver)) break;
-    if (count > 0 && (count >= Math.min(most, MAX_FDS) || bytes > MAX_MESSAGE_BYTES)) break;
-    count++;
-  }
-  return pending.splice(0, count);
-}
-
-function base64Bytes({ to, state, unread }: GivenConnection): number {
-  return to.length + Math.ceil((((state?.length ?? 0) + (unread?.length ?? 0)) * 4) / 3);
-}
-
-/** What was closed since it was offered is left out, at every attempt to send anew. */
-function give(receiver: Receiver, offers: Offer[]): void {
-  const batch: Offer[] = [];
-  receiver.unanswered.push(batch);
-  const make = () => {
-    batch.length = 0;
-    const fds: number[] = [];
-    for (const offer of offers) {
-      const fd = offer.frozen.fd();
-      if (fd === undefined) continue;
-      batch.push(offer);
-      fds.push(fd);
-    }
-    if (fds.length === 0) return undefined;
-    const connections = batch.map(({ given }) => given);
-    return { message: { type: 'give', connections } as const, fds };
-  };
-  receiver.channel.send(make, () => {
-    // Nobody answers what was not sent.
-    if (batch.length === 0) receiver.unanswered = receiver.unanswered.filter(one => one !== batch);
-    if (batch.length === offers.length) return;
-    const sent = new Set(batch);
-    for (const offer of offers) if (!sent.has(offer)) offer.answer(false);
-  });
-}
-
-function describeHttp(socket: Socket, server: Server): GivenConnection | undefined {
-  const to = addressOf(server);
-  if (to === undefined || !isQuiet(socket)) return undefined;
-  const given: GivenConnection = { to, protocol: 'http1', used: hasBeenUsed(socket) };
-  const timeoutMs = remainingTimeout(socket);
-  if (timeoutMs !== undefined) given.timeoutMs = Math.round(timeoutMs);
-  const requests = requestsOn(socket);
-  if (requests > 0) given.requests = requests;
-  return given;
-}
-
-function describeRaw(socket: Socket, server: Server): GivenConnection | undefined {
-  const to = addressOf(server);
-  const raw = rawHandoffOf(server);
-  if (!raw || to === undefined || hasHalfCharacter(socket)) return undefined;
-  const state = raw.save(socket);
-  if (state === undefined || !(state instanceof Uint8Array)) return undefined;
-  if (state.length + socket.readableLength > MAX_STATE_BYTES) return undefined;
-  const given: GivenConnection = { to, protocol: 'tcp', state: Buffer.from(state) };
-  const unread: unknown = socket.readableLength > 0 ? socket.read() : null;
-  if (typeof unread === 'string') given.unread = Buffer.from(unread, socket.readableEncoding ?? 'utf8');
-  else if (unread instanceof Buffer) given.unread = unread;
-  return given;
-}
-
-const addresses = new WeakMap<Server, string>();
-
-/** Remembers where a server listens: one that was closed has no address, and its connections still have. */
-export function rememberAddress(server: Server): string | undefined {
-  const address = server.address();
-  if (address === null) return undefined;
-  const text = formatAddress(
-    typeof address === 'string' ? { path: address } : { host: address.address, port: address.port },
-  );
-  addresses.set(server, text);
-  return text;
-}
-
-function addressOf(server: Server): string | undefined {
-  return addresses.get(server) ?? rememberAddress(server);
 }

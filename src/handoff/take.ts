@@ -10,7 +10,7 @@ import { decodeSockaddr } from '../kernel/sockaddr.ts';
 import { peerCredentials } from '../kernel/socket.ts';
 import { aroundRequests, canInject, Injector, passRequest, setUsed } from '../kernel/tcp-handle.ts';
 import { Channel } from './channel.ts';
-import { rememberAddress } from './give.ts';
+import { rememberAddress } from './describe.ts';
 import { type GivenConnection, type Listener, type Message, matchListener } from './protocol.ts';
 import { receiverPath, removePath } from './rendezvous.ts';
 import { addRequests } from './requests.ts';
