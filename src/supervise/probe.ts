@@ -33,35 +33,42 @@ export async function acceptedBy(listeners: SocketAddress[], has: Has, signal: A
   return false;
 }
 
+/** Whether a status says that all is well: 200 to 399. */
+export function isGood(status: number | undefined): boolean {
+  return status !== undefined && status >= 200 && status < 400;
+}
+
 /**
- * Whether GET answers 200 to 399.
+ * The status that GET answers: the first good one of the listeners', else the last of any; undefined where nobody answers.
  *
  * @param where a path, asked of each listener and counted only from the generation; or a URL, believed as it stands
  */
-export async function answersHttp(
+export async function httpStatus(
   where: string,
   listeners: SocketAddress[],
   has: Has,
   signal: AbortSignal,
-): Promise<boolean> {
-  if (where.includes('://')) return isGood(where, signal);
+): Promise<number | undefined> {
+  if (where.includes('://')) return statusOfUrl(where, signal);
+  let status: number | undefined;
   for (const address of listeners) {
     const socket = await reach(address, has, signal);
-    const good = socket !== undefined && (await answers(socket, where));
-    socket?.destroy();
-    if (good) return true;
+    if (!socket) continue;
+    status = (await statusOf(socket, where)) ?? status;
+    socket.destroy();
+    if (isGood(status)) break;
   }
-  return false;
+  return status;
 }
 
-async function isGood(url: string, signal: AbortSignal): Promise<boolean> {
+async function statusOfUrl(url: string, signal: AbortSignal): Promise<number | undefined> {
   try {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
     const response = await fetch(url, { signal: limit, redirect: 'manual' });
     await response.body?.cancel();
-    return response.status >= 200 && response.status < 400;
+    return response.status;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
@@ -153,17 +160,17 @@ function unixEnd(socket: Socket): () => number {
   return () => unixPeer(inode);
 }
 
-/** Sends the smallest request and reads the status line. */
-function answers(socket: Socket, path: string): Promise<boolean> {
+/** Sends the smallest request and reads the status line; undefined where none comes, or what is no HTTP. */
+function statusOf(socket: Socket, path: string): Promise<number | undefined> {
   return new Promise(fulfil => {
     let head = '';
     socket.on('data', (chunk: Buffer) => {
       head += chunk.toString('latin1');
       const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1];
-      if (status) fulfil(Number(status) >= 200 && Number(status) < 400);
-      else if (head.length > 15) fulfil(false);
+      if (status) fulfil(Number(status));
+      else if (head.length > 15) fulfil(undefined);
     });
-    socket.once('close', () => fulfil(false));
+    socket.once('close', () => fulfil(undefined));
     socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: relisten\r\nConnection: close\r\n\r\n`);
   });
 }

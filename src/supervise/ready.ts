@@ -2,7 +2,7 @@ import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
 import { bothFamiliesPort } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
-import { acceptedBy, answersHttp } from './probe.ts';
+import { acceptedBy, httpStatus, isGood } from './probe.ts';
 
 /** A listener that is missing may still come for so long after the last one that came. */
 const QUIET_MS = 3_000;
@@ -50,6 +50,8 @@ export class Readiness {
   #quiet: NodeJS.Timeout | undefined;
   #notice: NodeJS.Timeout | undefined;
   #probing = false;
+  /** What it answered last, where it is asked by HTTP. */
+  #status: number | undefined;
 
   constructor({ ready: options, readyTimeoutMs }: SuperviseOptions, signs: ReadySigns) {
     this.#options = options;
@@ -157,7 +159,8 @@ export class Readiness {
     const attempt = async (): Promise<void> => {
       if (signal.aborted) return;
       const listeners = [...this.#listening].map(listener => listener.address);
-      const good = http ? await answersHttp(http, listeners, has, signal) : await acceptedBy(listeners, has, signal);
+      if (http) this.#status = (await httpStatus(http, listeners, has, signal)) ?? this.#status;
+      const good = http ? isGood(this.#status) : await acceptedBy(listeners, has, signal);
       if (good) this.#resolve();
       else if (!signal.aborted) setTimeout(() => void attempt(), PROBE_INTERVAL_MS);
     };
@@ -168,7 +171,9 @@ export class Readiness {
     const { notify, http, tcp, line } = this.#options;
     const did = this.#listening.size > 0 ? 'it listens, but' : 'it does not listen, and';
     const missing = http
-      ? `${did} did not answer ${http} with 200 to 399`
+      ? this.#status === undefined
+        ? `${did} did not answer ${http} with 200 to 399`
+        : `it answered ${http} with ${this.#status} last, and not with 200 to 399`
       : tcp
         ? `${did} did not accept a connection`
         : line
