@@ -8,9 +8,14 @@ export interface ListenerIdentity {
   netns?: string;
 }
 
-/** The same text for the same listener; a SO_REUSEPORT group shares it. */
+/**
+ * The same text for the same listener; a SO_REUSEPORT group shares it. IPV6_V6ONLY counts for `::` alone: with any other
+ * address the kernel sets it in bind(2) (net/ipv6/af_inet6.c, `__inet6_bind`), so that a held socket has it and one that is
+ * about to be bound has not.
+ */
 export function listenerKey({ address, v6only, netns }: ListenerIdentity): string {
-  return `${address.family} ${formatAddress(address)}${v6only ? ' v6only' : ''}${netns ? ` ${netns}` : ''}`;
+  const only = v6only && address.family === 'IPv6' && address.host === '::';
+  return `${address.family} ${formatAddress(address)}${only ? ' v6only' : ''}${netns ? ` ${netns}` : ''}`;
 }
 
 /** A held listener in a program's reach when it binds the same key again. */

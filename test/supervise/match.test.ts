@@ -18,6 +18,11 @@ describe('a listener is told apart by', () => {
     expect(listenerKey({ address, v6only: true })).not.toBe(listenerKey({ address, v6only: false }));
   });
 
+  test('and not by IPV6_V6ONLY where bind(2) sets it anyway', () => {
+    const address = { family: 'IPv6', host: '::1', port: 80 } as const;
+    expect(listenerKey({ address, v6only: true })).toBe(listenerKey({ address, v6only: false }));
+  });
+
   test('an abstract name from a path', () => {
     const key = (path: string) => listenerKey({ address: { family: 'unix', path }, v6only: false });
     expect(key('\0app')).not.toBe(key('app'));

@@ -34,6 +34,22 @@ test('workers that each open a SO_REUSEPORT listener get theirs back, and nobody
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+test('a server on an address of IPv6 gets its listener back, and nobody is lost', async () => {
+  const port = await freePort();
+  await using run = runListens(`[::1]:${port}`);
+  await run.started();
+  const before = listenersAt(port);
+  const clients = new FreshClients({ port, host: '::1' }, httpGet);
+  for (let restart = 0; restart < 2; restart++) {
+    await run.restart();
+    await clients.more(20);
+  }
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(listenersAt(port)).toEqual(before);
+  expect(run.lines.filter(line => line.includes('stop-first'))).toEqual([]);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('a worker that dies and binds again gets its listener back, with who waits there', async () => {
   const port = await freePort();
   await using run = runListens(`+127.0.0.1:${port}`, { env: { WORKERS: '2', READY: '1' } });
