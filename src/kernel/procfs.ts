@@ -119,6 +119,18 @@ export function argumentsOf(pid: number): string[] {
 }
 
 /**
+ * Path of what a process executes (proc_pid_exe(5)), also where another file has taken its place since; undefined where it
+ * is gone, or not to be seen.
+ */
+export function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * What a process was started with, as `NAME=value` (proc_pid_environ(5)); empty where it is gone, not to be seen, or has
  * written over it.
  */

@@ -31,6 +31,8 @@ export interface InterceptionHost {
   openOneFamily(named: HeldListener, wanted: ListenerIdentity): Promise<HeldListener>;
   /** Whether a process of this generation has the listener open. */
   isOpenInGeneration(listener: HeldListener): boolean;
+  /** Whether another generation has it open in a process of the program that runs in this one's process. */
+  isOpenInSameProgram(listener: HeldListener, pid: number): boolean;
   /**
    * A held listener is listened on, or a listener of a port that the kernel chose (then undefined).
    *
@@ -160,11 +162,22 @@ export class Interception {
 
   /** Puts the held listener in the place of the program's own socket. */
   #giveBack(held: HeldListener, socket: CallerSocket, { id }: Notification): number {
-    setNonblocking(held.fd, isNonblocking(socket.fd));
+    this.#giveBlocking(held, socket);
     held.path?.claim();
     replaceFd(this.#notifyFd, id, held.fd, socket.targetFd, socket.cloexec);
     this.#given.add(held);
     return 0;
+  }
+
+  /**
+   * The program expects its socket to block or not, as it has set it; but the flag belongs to all who have the listener. The
+   * same program has always come to set O_NONBLOCK, if only after bind(2) (redis, asyncio): were it to block until then, an
+   * older process could wait in accept(2), for a client that a failed start never lets it have.
+   */
+  #giveBlocking(held: HeldListener, socket: CallerSocket): void {
+    const nonblocking = isNonblocking(socket.fd);
+    if (nonblocking === isNonblocking(held.fd)) return;
+    if (nonblocking || !this.#host.isOpenInSameProgram(held, socket.pid)) setNonblocking(held.fd, nonblocking);
   }
 
   async #bindInet(socket: CallerSocket, wanted: WantedAddress): Promise<number | undefined> {

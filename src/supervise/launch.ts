@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
+import { executableOf } from '../kernel/procfs.ts';
 import type { Binder } from './binder.ts';
 import { childEnv } from './child-env.ts';
 import type { EventFacts } from './events.ts';
@@ -215,6 +216,7 @@ export class Launcher {
       bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
+      isOpenInSameProgram: (listener, pid) => isOpenInSameProgram(running, listener.inode, pid),
       onListen: (listener, isNew) => {
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
@@ -251,6 +253,15 @@ export class Launcher {
   #consentOf({ number, pid }: Running): string {
     return join(this.#directory, `may-stand-by-${number}-${pid}`);
   }
+}
+
+/** Whether a process that is not of this generation has it open, and runs the same executable as that one. */
+function isOpenInSameProgram(running: Running, inode: number, pid: number): boolean {
+  const program = executableOf(pid);
+  if (program === undefined) return false;
+  const family = new Set(running.family().map(ids => ids.pid));
+  const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
+  return owners.some(owner => owner !== process.pid && !family.has(owner) && executableOf(owner) === program);
 }
 
 function describeMissing(generation: number, missing: readonly HeldListener[]): string {

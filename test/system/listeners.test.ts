@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { needs } from '../tools.ts';
@@ -8,6 +9,7 @@ import { freePort, Supervised } from './harness.ts';
 import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
+const LATE_NONBLOCK_PY = fileURLToPath(new URL('../fixtures/servers/late-nonblock.py', import.meta.url));
 const { test } = needs('linux', 'python3');
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 
@@ -66,6 +68,22 @@ test('a worker that dies and binds again gets its listener back, with who waits 
   expect({ refused, timeout }).toEqual({ refused: 0, timeout: 0 });
   expect(reset + eof).toBeLessThanOrEqual(1); // the one that the worker was answering
   expect(listenersAt(port)).toEqual(before);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a program that sets O_NONBLOCK late does not block the older generation in accept(2)', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const file = join(made.folder, 'fail');
+  await using run = new Supervised(['python3', LATE_NONBLOCK_PY, String(port), file]);
+  await run.started();
+  run.kill('SIGHUP');
+  await run.line(/^bound$/);
+  const asked = { request: 'who\n', isWhole: (answer: string) => answer === '1\n' };
+  expect(await ask({ port, host: '127.0.0.1' }, asked)).toMatchObject({ fate: 'ok' });
+  writeFileSync(file, '');
+  await run.event('state', ({ state }) => state === 'failed');
+  expect(await ask({ port, host: '127.0.0.1' }, asked)).toMatchObject({ fate: 'ok' });
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
