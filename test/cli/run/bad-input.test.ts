@@ -55,7 +55,12 @@ const CASES: Case[] = [
   { what: 'an unknown user', args: () => ['--user', 'no-such-user'], code: 2, says: /Invalid user: "no-such-user"/ },
   { what: 'a duration that is none', args: () => ['--drain', 'soon'], code: 2, says: /Invalid --drain: "soon"/ },
   { what: 'a standby of no time', args: () => ['--standby'], command: ['x'], code: 2, says: /Invalid --standby: "--"/ },
-  { what: 'a strategy that is none', args: () => ['--strategy', 'none'], code: 2, says: /Invalid --strategy: "none", expected overlap or stop-first/ },
+  {
+    what: 'a strategy that is none',
+    args: () => ['--strategy', 'none'],
+    code: 2,
+    says: /Invalid --strategy: "none", expected overlap or stop-first/,
+  },
   { what: 'a signal that is none', args: () => ['--stop-signal', 'NONE'], code: 2, says: /Invalid --stop-signal/ },
   { what: 'a name that is none', args: () => ['--name', '../x'], code: 2, says: /Invalid name/ },
   { what: 'a count that is none', args: () => ['--give-up', '0'], code: 2, says: /a whole number from 1/ },
