@@ -78,7 +78,9 @@ interface TraceeNumbers {
   };
   /** Length of the instruction that makes it. */
   instructionBytes: number;
-  calls: Record<'chdir' | 'close' | 'dup3' | 'execve' | 'fcntl' | 'mmap' | 'prctl' | 'seccomp', number>;
+  /** Where the data of a struct epoll_event is: on x86-64 alone it is packed (EPOLL_PACKED in the kernel). */
+  epollDataAt: number;
+  calls: Record<'chdir' | 'close' | 'dup3' | 'epoll_ctl' | 'execve' | 'fcntl' | 'mmap' | 'prctl' | 'seccomp', number>;
 }
 
 const PIDFD = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_pidfd_getfd: 438 };
@@ -94,7 +96,18 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
       // rdi, rsi, rdx, r10, r8, r9; orig_rax, rax, rip
       registers: { arguments: [14, 13, 12, 7, 9, 8], call: 15, result: 10, pc: 16 },
       instructionBytes: 2,
-      calls: { chdir: 80, close: 3, dup3: 292, execve: 59, fcntl: 72, mmap: 9, prctl: 157, seccomp: 317 },
+      epollDataAt: 4,
+      calls: {
+        chdir: 80,
+        close: 3,
+        dup3: 292,
+        epoll_ctl: 233,
+        execve: 59,
+        fcntl: 72,
+        mmap: 9,
+        prctl: 157,
+        seccomp: 317,
+      },
     },
   },
   arm64: {
@@ -108,7 +121,18 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
       // x0 to x5; x0, pc
       registers: { arguments: [0, 1, 2, 3, 4, 5], call: undefined, result: 0, pc: 32 },
       instructionBytes: 4,
-      calls: { chdir: 49, close: 57, dup3: 24, execve: 221, fcntl: 25, mmap: 222, prctl: 167, seccomp: 277 },
+      epollDataAt: 8,
+      calls: {
+        chdir: 49,
+        close: 57,
+        dup3: 24,
+        epoll_ctl: 21,
+        execve: 221,
+        fcntl: 25,
+        mmap: 222,
+        prctl: 167,
+        seccomp: 277,
+      },
     },
   },
 };

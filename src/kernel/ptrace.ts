@@ -35,7 +35,7 @@ const MAX_STOPS = 1_000;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
-export type TraceeCall = 'chdir' | 'close' | 'dup3' | 'execve' | 'fcntl' | 'mmap' | 'prctl' | 'seccomp';
+export type TraceeCall = keyof ReturnType<typeof arch>['tracee']['calls'];
 
 /**
  * A process that we have stopped in front of a system call, and whose calls we make in its place (Linux 5.3, for

@@ -1,8 +1,17 @@
 import { formatAddress, type SocketAddress } from '../address.ts';
+import { type EpollEntry, type SocketUses, usesOfSocket } from '../kernel/epoll.ts';
 import { codeOf, errnoOf } from '../kernel/errno.ts';
 import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
-import { isWaiting, type Notification, receive, replaceFd, respondContinue, respondResult } from '../kernel/seccomp.ts';
+import {
+  isTargetFdCloexec,
+  isWaiting,
+  type Notification,
+  receive,
+  replaceFd,
+  respondContinue,
+  respondResult,
+} from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
@@ -33,6 +42,8 @@ export interface InterceptionHost {
   isOpenInGeneration(listener: HeldListener): boolean;
   /** Whether another generation has it open in a process of the program that runs in this one's process. */
   isOpenInSameProgram(listener: HeldListener, pid: number): boolean;
+  /** Has a process's epoll instances watch the listener. @throws where they cannot be had */
+  watchAgain(pid: number, entries: readonly EpollEntry[], listener: HeldListener): void;
   /**
    * A held listener is listened on, or a listener of a port that the kernel chose (then undefined).
    *
@@ -160,13 +171,29 @@ export class Interception {
     return opened;
   }
 
-  /** Puts the held listener in the place of the program's own socket. */
-  #giveBack(held: HeldListener, socket: CallerSocket, { id }: Notification): number {
+  /** Puts the held listener in the place of the program's own socket, wherever the program has that. */
+  #giveBack(held: HeldListener, socket: CallerSocket, { id, tid }: Notification): number {
     this.#giveBlocking(held, socket);
     held.path?.claim();
-    replaceFd(this.#notifyFd, id, held.fd, socket.targetFd, socket.cloexec);
+    const { fds, entries } = usesOf(tid, socket);
+    for (const fd of fds) {
+      const cloexec = fd === socket.targetFd ? socket.cloexec : isTargetFdCloexec(tid, fd);
+      replaceFd(this.#notifyFd, id, held.fd, fd, cloexec);
+    }
+    if (entries.length > 0) this.#watchAgain(held, socket.pid, entries);
     this.#given.add(held);
     return 0;
+  }
+
+  #watchAgain(held: HeldListener, pid: number, entries: readonly EpollEntry[]): void {
+    try {
+      this.#host.watchAgain(pid, entries, held);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#host.onNotice(
+        `pid ${pid} may never hear of clients on ${formatAddress(held.address)}: it told epoll of its socket before bind(2), and cannot be told of the held one: ${why}`,
+      );
+    }
   }
 
   /**
@@ -270,6 +297,16 @@ export class Interception {
       const shown = formatAddress(listener.address);
       this.#host.onNotice(`Cannot keep a hard link to ${shown}, clients may miss it during a restart: ${why}`);
     }
+  }
+}
+
+/** The descriptor of the call alone, where we may not look for more. */
+function usesOf(tid: number, { inode, targetFd }: CallerSocket): SocketUses {
+  try {
+    const uses = usesOfSocket(tid, inode);
+    return uses.fds.includes(targetFd) ? uses : { fds: [targetFd], entries: [] };
+  } catch {
+    return { fds: [targetFd], entries: [] };
   }
 }
 

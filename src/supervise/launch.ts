@@ -22,6 +22,7 @@ import type { Running } from './running.ts';
 import type { Role } from './spare.ts';
 import { Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
+import { watchAgain } from './watch-again.ts';
 
 export interface LauncherHost {
   holder: Holder;
@@ -209,7 +210,7 @@ export class Launcher {
   }
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness, onWaiting: (id: bigint) => void): void {
-    const { holder, poller, binder, emit } = this.#host;
+    const { holder, poller, binder, reaper, emit } = this.#host;
     running.interception = new Interception(notifyFd, running.number, {
       holder,
       poller,
@@ -217,6 +218,7 @@ export class Launcher {
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       isOpenInSameProgram: (listener, pid) => isOpenInSameProgram(running, listener.inode, pid),
+      watchAgain: (pid, entries, { fd }) => watchAgain(pid, entries, fd, child => reaper.leave(child)),
       onListen: (listener, isNew) => {
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });

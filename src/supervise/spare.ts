@@ -1,21 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import { F_SETFD, FD_CLOEXEC } from '../kernel/constants.ts';
 import { codeOf, KernelError } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
-import { pipe } from '../kernel/pipe.ts';
-import { Tracee } from '../kernel/ptrace.ts';
+import type { Tracee } from '../kernel/ptrace.ts';
 import { installFilter } from '../kernel/seccomp.ts';
 import { findCommand } from './find-command.ts';
+import { type Body, holdProcess, SHELL } from './held-process.ts';
 
 /** What a process has from the beginning. Descriptors stay the caller's. */
-export interface Body {
-  /** Index is the child's descriptor, value is ours. */
-  stdio: readonly number[];
+export interface SpareBody extends Body {
   /** What it gets as its next descriptor, and the command only where it is told to: see {@link Spare.passGate}. */
   gate?: number;
-  uid?: number;
-  gid?: number;
 }
 
 /** What it becomes. */
@@ -40,9 +35,9 @@ export class Spare {
   readonly #gate: number;
 
   /** @throws KernelError where it cannot be traced, or cannot have the filter: below another such supervisor (EBUSY) */
-  constructor(body: Body) {
+  constructor(body: SpareBody) {
     const passed = body.gate === undefined ? body.stdio : [...body.stdio, body.gate];
-    const { child, tracee } = hold({ ...body, stdio: passed });
+    const { child, tracee } = holdProcess({ ...body, stdio: passed });
     this.child = child;
     this.#tracee = tracee;
     this.#gate = body.stdio.length;
@@ -111,47 +106,4 @@ export class Spare {
   }
 }
 
-const SHELL = '/bin/sh';
 const ENOENT = 2;
-const EAGAIN = 11;
-const ATTEMPTS = 5;
-
-/** Starts something that waits, and stops it there. */
-function hold(body: Body): { child: ChildProcess; tracee: Tracee } {
-  for (let attempt = 1; ; attempt++) {
-    const gate = pipe();
-    const child = startWaiting(body, gate.read);
-    try {
-      // The file is there: what is missing is a descriptor, memory, or room in a process table.
-      if (child.pid === undefined) throw new KernelError('fork', EAGAIN, child.spawnfile);
-      const tracee = new Tracee(child.pid);
-      // Too late for Node: it has begun to arrange for itself what the command would inherit.
-      if (!tracee.ignoresSignals()) return { child, tracee };
-      if (attempt === ATTEMPTS) throw new Error(`${child.spawnfile} cannot be stopped in time`);
-      child.kill('SIGKILL');
-    } catch (error) {
-      child.kill('SIGKILL');
-      throw error;
-    } finally {
-      close(gate.read);
-      close(gate.write);
-    }
-  }
-}
-
-/** A shell waits for its first line. Where there is none, in an image with Node alone, Node waits for its script. */
-function startWaiting({ stdio: [stdin = 0, ...others], uid, gid }: Body, gate: number): ChildProcess {
-  const child = spawn(existsSync(SHELL) ? SHELL : process.execPath, [], {
-    argv0: 'relisten-spare',
-    cwd: '/',
-    env: {},
-    uid,
-    gid,
-    stdio: [gate, ...others, stdin],
-    // A session and process group of its own, so that all of it can be signalled, and Ctrl-C reaches relisten alone.
-    detached: true,
-  });
-  child.on('error', () => {}); // it has no pid then
-  child.unref();
-  return child;
-}

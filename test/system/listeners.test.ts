@@ -10,6 +10,7 @@ import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
 const LATE_NONBLOCK_PY = fileURLToPath(new URL('../fixtures/servers/late-nonblock.py', import.meta.url));
+const EARLY_EPOLL_PY = fileURLToPath(new URL('../fixtures/servers/early-epoll.py', import.meta.url));
 const { test } = needs('linux', 'python3');
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 
@@ -86,6 +87,27 @@ test('a program that sets O_NONBLOCK late does not block the older generation in
   expect(await ask({ port, host: '127.0.0.1' }, asked)).toMatchObject({ fate: 'ok' });
   expect(await run.stop()).toMatchObject({ left: [] });
 });
+
+for (const [where, how] of [
+  ['3', 'by its first descriptor'],
+  ['4', 'by another one'],
+  ['200', 'by a high one'],
+  ['dup', 'by a duplicate'],
+] as const) {
+  test(`a program that tells epoll of its socket before bind, ${how}, hears of its clients`, async () => {
+    const port = await freePort();
+    await using run = new Supervised(['python3', EARLY_EPOLL_PY, String(port), where]);
+    await run.started();
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    for (let restart = 0; restart < 2; restart++) {
+      await run.restart();
+      await clients.more(20);
+    }
+    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(run.lines.filter(line => line === 'unregistered')).toHaveLength(2);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
 
 test('an address that overlaps the old one makes a restart stop-first, and it says so', async () => {
   using made = serverFolder();

@@ -1,0 +1,60 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+/** What a process has told an epoll instance of one of its sockets (epoll_ctl(2)). */
+export interface EpollEntry {
+  /** The process's descriptor of the instance. */
+  epoll: number;
+  /** Its descriptor of the socket: with that, the instance knows the socket again. */
+  fd: number;
+  /** As in struct epoll_event. */
+  events: number;
+  data: bigint;
+}
+
+/** Where a process has a socket. */
+export interface SocketUses {
+  fds: number[];
+  entries: EpollEntry[];
+}
+
+/**
+ * Every descriptor of a socket in a process, and every epoll instance there that watches it (proc_pid_fd(5),
+ * proc_pid_fdinfo(5)).
+ *
+ * @param pid or the id of one of its threads
+ * @throws where the process is gone, or not to be looked into
+ */
+export function usesOfSocket(pid: number, inode: number): SocketUses {
+  const fds: number[] = [];
+  const epolls: number[] = [];
+  for (const fd of readdirSync(`/proc/${pid}/fd`).map(Number)) {
+    const link = linkOf(pid, fd);
+    if (link === `socket:[${inode}]`) fds.push(fd);
+    else if (link === 'anon_inode:[eventpoll]') epolls.push(fd);
+  }
+  const entries = epolls.flatMap(epoll => entriesOf(pid, epoll, inode)).filter(({ fd }) => fds.includes(fd));
+  return { fds, entries };
+}
+
+/** Undefined for one that was closed meanwhile. */
+function linkOf(pid: number, fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+const ENTRY = /^tfd:\s+(\d+)\s+events:\s+([\da-f]+)\s+data:\s+([\da-f]+).*\sino:([\da-f]+)/gm;
+
+function entriesOf(pid: number, epoll: number, inode: number): EpollEntry[] {
+  const info = readFileSync(`/proc/${pid}/fdinfo/${epoll}`, 'utf8');
+  return [...info.matchAll(ENTRY)]
+    .filter(([, , , , ino]) => Number.parseInt(ino ?? '', 16) === inode)
+    .map(([, fd, events, data]) => ({
+      epoll,
+      fd: Number(fd),
+      events: Number.parseInt(events ?? '', 16),
+      data: BigInt(`0x${data}`),
+    }));
+}
