@@ -60,6 +60,8 @@ interface ArchNumbers {
   SYS_pidfd_getfd: number;
   SYS_bind: number;
   SYS_listen: number;
+  SYS_getsockopt: number;
+  SYS_shutdown: number;
   SYS_ptrace: number;
   /** What seccomp calls the architecture (include/uapi/linux/audit.h). */
   AUDIT_ARCH: number;
@@ -90,6 +92,8 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_seccomp: 317,
     SYS_bind: 49,
     SYS_listen: 50,
+    SYS_getsockopt: 55,
+    SYS_shutdown: 48,
     SYS_ptrace: 101,
     AUDIT_ARCH: 0xc000003e,
     tracee: {
@@ -115,6 +119,8 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_seccomp: 277,
     SYS_bind: 200,
     SYS_listen: 201,
+    SYS_getsockopt: 209,
+    SYS_shutdown: 210,
     SYS_ptrace: 117,
     AUDIT_ARCH: 0xc00000b7,
     tracee: {

@@ -5,10 +5,11 @@ import { close } from './fd.ts';
 import { call } from './libc.ts';
 import { pidfdGetfd, pidfdOpen } from './pidfd.ts';
 import type { Tracee } from './ptrace.ts';
+import { encodeFilter } from './seccomp-filter.ts';
 
 /*
- * seccomp(2) and seccomp_unotify(2): bind(2) and listen(2) of a process and of everything it spawns are answered by
- * whoever reads the notification descriptor; every other system call passes untouched.
+ * seccomp(2) and seccomp_unotify(2): what the filter asks about (seccomp-filter.ts), for a process and everything it spawns,
+ * is answered by whoever reads the notification descriptor; every other system call passes untouched.
  */
 
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -17,8 +18,6 @@ const SECCOMP_GET_NOTIF_SIZES = 3;
 const FLAG_NEW_LISTENER = 1 << 3;
 /** Linux 5.19: once we have read a notification, only a fatal signal interrupts the target's call. */
 const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
-const RET_USER_NOTIF = 0x7fc00000;
-const RET_ALLOW = 0x7fff0000;
 
 const IOCTL_RECV = 0xc0502100;
 const IOCTL_SEND = 0xc0182101;
@@ -30,43 +29,16 @@ const RESP_FLAG_CONTINUE = 1;
 const NOTIF_BYTES = 80;
 
 /**
- * The filter as classic BPF over struct seccomp_data: another architecture (32-bit programs) passes unfiltered, and x32
- * calls carry a bit that makes their numbers unequal.
- */
-function filter(): Buffer {
-  const { AUDIT_ARCH, SYS_bind, SYS_listen } = arch();
-  const LOAD = 0x20;
-  const JUMP_IF_EQUAL = 0x15;
-  const RETURN = 0x06;
-  const program: [code: number, ifTrue: number, ifFalse: number, k: number][] = [
-    [LOAD, 0, 0, 4],
-    [JUMP_IF_EQUAL, 0, 3, AUDIT_ARCH],
-    [LOAD, 0, 0, 0],
-    [JUMP_IF_EQUAL, 2, 0, SYS_bind],
-    [JUMP_IF_EQUAL, 1, 0, SYS_listen],
-    [RETURN, 0, 0, RET_ALLOW],
-    [RETURN, 0, 0, RET_USER_NOTIF],
-  ];
-  const bytes = Buffer.alloc(program.length * 8);
-  program.forEach(([code, ifTrue, ifFalse, k], index) => {
-    bytes.writeUInt16LE(code, index * 8);
-    bytes.writeUInt8(ifTrue, index * 8 + 2);
-    bytes.writeUInt8(ifFalse, index * 8 + 3);
-    bytes.writeUInt32LE(k >>> 0, index * 8 + 4);
-  });
-  return bytes;
-}
-
-/**
  * Puts a process, and all that it will spawn, under the filter, for good. Without CAP_SYS_ADMIN this needs no_new_privs,
  * which is then set: setuid programs below do not gain privileges.
  *
+ * @param listeners descriptors at which the program is known to have listeners, if that is known
  * @returns the notification descriptor, CLOEXEC and the caller's
  * @throws KernelError ENOSYS or EINVAL where the kernel cannot (Linux 5.9 has all that we use), EBUSY under another
  * listening filter
  */
-export function installFilter(tracee: Tracee): number {
-  const instructions = filter();
+export function installFilter(tracee: Tracee, listeners?: readonly number[]): number {
+  const instructions = encodeFilter(listeners);
   const program = Buffer.alloc(16);
   program.writeUInt16LE(instructions.length / 8, 0);
   program.writeBigUInt64LE(tracee.place(instructions), 8);
@@ -113,13 +85,21 @@ export function whyNoInterception(): string | undefined {
   return `Linux ${major}.${minor} cannot put a descriptor into another process (SECCOMP_IOCTL_NOTIF_ADDFD, Linux 5.9)`;
 }
 
-/** A bind(2) or listen(2) that waits for our answer. */
+/** A system call that waits for our answer. */
 export interface Notification {
   id: bigint;
   /** The calling thread's id. */
   tid: number;
-  call: 'bind' | 'listen';
+  call: AskedCall;
   args: [bigint, bigint, bigint];
+}
+
+export type AskedCall = 'bind' | 'listen' | 'getsockopt' | 'shutdown';
+
+function callOf(number: number): AskedCall {
+  const { SYS_bind, SYS_listen, SYS_shutdown } = arch();
+  const calls: Record<number, AskedCall> = { [SYS_bind]: 'bind', [SYS_listen]: 'listen', [SYS_shutdown]: 'shutdown' };
+  return calls[number] ?? 'getsockopt';
 }
 
 /** Reads one notification; undefined when its caller was killed meanwhile. Call it only after POLLIN: it blocks. */
@@ -134,7 +114,7 @@ export function receive(notifyFd: number): Notification | undefined {
   return {
     id: bytes.readBigUInt64LE(0),
     tid: bytes.readUInt32LE(8),
-    call: bytes.readInt32LE(16) === arch().SYS_bind ? 'bind' : 'listen',
+    call: callOf(bytes.readInt32LE(16)),
     args: [bytes.readBigUInt64LE(32), bytes.readBigUInt64LE(40), bytes.readBigUInt64LE(48)],
   };
 }

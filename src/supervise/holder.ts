@@ -22,6 +22,8 @@ export interface HeldListener extends ListenerIdentity {
   readonly debugger: boolean;
   /** Numbers of the generations that listen on it. */
   readonly generations: Set<number>;
+  /** At which descriptors programs have had it. */
+  readonly descriptors: Set<number>;
   /** How long after its start the last of them listened on it, in milliseconds; undefined where nobody has seen it. */
   afterMs?: number;
   /** Keeps the path of a unix socket in the file system. */
@@ -67,6 +69,7 @@ export class Holder {
       name: options.name,
       debugger: options.debugger ?? false,
       generations: new Set(),
+      descriptors: new Set(),
     };
     this.#held.push(listener);
     return listener;

@@ -3,6 +3,7 @@ import { type EpollEntry, type SocketUses, usesOfSocket } from '../kernel/epoll.
 import { codeOf, errnoOf } from '../kernel/errno.ts';
 import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
+import { socketInode } from '../kernel/proc-fd.ts';
 import {
   isTargetFdCloexec,
   isWaiting,
@@ -42,6 +43,8 @@ export interface InterceptionHost {
   isOpenInGeneration(listener: HeldListener): boolean;
   /** Whether another generation has it open in a process of the program that runs in this one's process. */
   isOpenInSameProgram(listener: HeldListener, pid: number): boolean;
+  /** Whether a program may shut a held listener down, for all who have it. */
+  mayEndListener(): boolean;
   /** Has a process's epoll instances watch the listener. @throws where they cannot be had */
   watchAgain(pid: number, entries: readonly EpollEntry[], listener: HeldListener): void;
   /**
@@ -52,6 +55,8 @@ export interface InterceptionHost {
   onListen(listener: HeldListener | undefined, isNew: boolean): void;
   /** A call is not answered at once: by its id it can be, should we be killed before. */
   onWaiting(id: bigint): void;
+  /** The program shuts so many connections down that to be asked about each is dear. */
+  onManyShutdowns(): void;
   /** Something that the user should know, a sentence. */
   onNotice(text: string): void;
   /** No process of the generation is left. */
@@ -59,7 +64,7 @@ export interface InterceptionHost {
 }
 
 /**
- * Answers bind(2) and listen(2) of one generation's processes (seccomp_unotify(2)). Owns the notification descriptor.
+ * Answers bind(2), listen(2), and what else concerns a listener, of one generation's processes (seccomp_unotify(2)). Owns the notification descriptor.
  * Every call is answered: when we cannot look, or fail, it happens as if nobody had looked.
  */
 export class Interception {
@@ -72,6 +77,7 @@ export class Interception {
   readonly #given = new Set<HeldListener>();
   #closed = false;
   #warned = false;
+  #shutdowns = 0;
 
   constructor(notifyFd: number, generation: number, host: InterceptionHost) {
     this.#notifyFd = notifyFd;
@@ -102,7 +108,7 @@ export class Interception {
     const { id } = notification;
     const waiting = setImmediate(() => this.#host.onWaiting(id));
     try {
-      const errno = await (notification.call === 'bind' ? this.#bind(notification) : this.#listen(notification));
+      const errno = await this.#decide(notification);
       if (this.#closed) return;
       if (errno === undefined) respondContinue(this.#notifyFd, id);
       else respondResult(this.#notifyFd, id, errno);
@@ -123,6 +129,19 @@ export class Interception {
   }
 
   /** @returns the errno to answer (0 for success), or undefined to let the call happen */
+  #decide(notification: Notification): Promise<number | undefined> | number | undefined {
+    switch (notification.call) {
+      case 'bind':
+        return this.#bind(notification);
+      case 'listen':
+        return this.#listen(notification);
+      case 'getsockopt':
+        return this.#tellThatItListens(notification);
+      case 'shutdown':
+        return this.#shutdown(notification);
+    }
+  }
+
   async #bind(notification: Notification): Promise<number | undefined> {
     const wanted = wantedAddress(notification);
     if (!wanted) return undefined;
@@ -269,6 +288,30 @@ export class Interception {
     return undefined;
   }
 
+  /** Who asks, and sees that its socket listens, has no reason to call listen(2). */
+  #tellThatItListens(notification: Notification): undefined {
+    const held = this.#heldAt(notification);
+    if (!held || !this.#given.has(held)) return undefined;
+    const socket = duplicateSocket(notification);
+    if (!socket) return undefined;
+    this.#listening(socket);
+    close(socket.fd);
+    return undefined;
+  }
+
+  /** It would end the socket for the generation that comes as well, where close(2) lets go of one's own. */
+  #shutdown(notification: Notification): number | undefined {
+    if (this.#heldAt(notification)) return this.#host.mayEndListener() ? undefined : 0;
+    if (++this.#shutdowns === MANY_SHUTDOWNS) this.#host.onManyShutdowns();
+    return undefined;
+  }
+
+  /** The held listener that a call is about: cheap, for most are about a connection. */
+  #heldAt({ tid, args: [fd] }: Notification): HeldListener | undefined {
+    const inode = socketInode(tid, Number(BigInt.asIntN(32, fd)));
+    return inode === undefined ? undefined : this.#host.holder.byInode(inode);
+  }
+
   /** Keeps a duplicate of a new listener, and tells which one is listened on; not of what no client can know. */
   #listening(socket: CallerSocket): void {
     const { holder } = this.#host;
@@ -285,6 +328,7 @@ export class Interception {
     if (listener) {
       this.#given.add(listener);
       listener.generations.add(this.#generation);
+      listener.descriptors.add(socket.targetFd);
     }
     this.#host.onListen(listener, isNew);
   }
@@ -315,6 +359,9 @@ function isBoundTo(fd: number, address: SocketAddress): boolean {
   const local = localAddress(fd);
   return local !== undefined && formatAddress(local) === formatAddress(address);
 }
+
+/** At 0.1 ms each, a tenth of a second. */
+const MANY_SHUTDOWNS = 1_000;
 
 /** Far more than any program binds before it listens. */
 const MAX_BOUND = 1024;

@@ -29,6 +29,8 @@ export interface LauncherHost {
   poller: Poller;
   reaper: Reaper;
   binder: Binder;
+  /** Whether relisten is ending, and nobody comes after what runs. */
+  isStopping(): boolean;
   emit(facts: EventFacts): void;
 }
 
@@ -50,6 +52,7 @@ export class Launcher {
   readonly #roles = new WeakMap<Running, Role>();
   /** Whose announcement is written down. */
   readonly #announced = new WeakSet<Running>();
+  #shutdownsAreDear = false;
 
   /** @param directory private to this supervisor, and readable by the user that the command runs as */
   constructor(options: SuperviseOptions, directory: string, host: LauncherHost) {
@@ -68,6 +71,7 @@ export class Launcher {
       uid: this.#user?.uid,
       gid: this.#user?.gid,
       intercept: options.intercept,
+      listensAt: () => this.#listensAt,
       standby: options.standbyMs !== undefined && options.hook !== undefined,
       poller: host.poller,
       onStandby: pid => host.emit({ type: 'standby', pid }),
@@ -173,10 +177,11 @@ export class Launcher {
     running.output = spawned.output;
     this.#host.emit({ type: 'spawned', generation: running.number, pid: spawned.pid });
     spawned.output.onLine(line => readiness.onLine(line));
-    for (const listener of passed) {
+    passed.forEach((listener, index) => {
       listener.generations.add(running.number);
+      listener.descriptors.add(FIRST_PASSED + index);
       readiness.onPassed(listener);
-    }
+    });
     if (spawned.whyNot !== undefined) this.#host.emit({ type: 'unintercepted', reason: spawned.whyNot });
     const { notifyFd, lifeline } = spawned;
     if (notifyFd !== undefined) this.#intercept(running, notifyFd, readiness, id => lifeline.waits(id));
@@ -204,13 +209,20 @@ export class Launcher {
     return { command, cwd, env, reads: this.#hook === undefined ? [] : [this.#hook] };
   }
 
+  /** Only where to ask about any descriptor was dear: a program may have its listeners elsewhere the next time. */
+  get #listensAt(): number[] | undefined {
+    if (!this.#shutdownsAreDear) return undefined;
+    const seen = this.#host.holder.listeners.flatMap(({ descriptors }) => [...descriptors]);
+    return seen.length === 0 ? undefined : [...new Set(seen)];
+  }
+
   /** What the user named with -p, in that order. */
   get #passed(): HeldListener[] {
     return this.#host.holder.listeners.filter(listener => listener.pinned);
   }
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness, onWaiting: (id: bigint) => void): void {
-    const { holder, poller, binder, reaper, emit } = this.#host;
+    const { holder, poller, binder, reaper, isStopping, emit } = this.#host;
     running.interception = new Interception(notifyFd, running.number, {
       holder,
       poller,
@@ -218,11 +230,15 @@ export class Launcher {
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       isOpenInSameProgram: (listener, pid) => isOpenInSameProgram(running, listener.inode, pid),
+      mayEndListener: isStopping,
       watchAgain: (pid, entries, { fd }) => watchAgain(pid, entries, fd, child => reaper.leave(child)),
       onListen: (listener, isNew) => {
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
         readiness.onListen(listener);
+      },
+      onManyShutdowns: () => {
+        this.#shutdownsAreDear = true;
       },
       onNotice: text => emit({ type: 'notice', text }),
       onWaiting,
@@ -265,6 +281,9 @@ function isOpenInSameProgram(running: Running, inode: number, pid: number): bool
   const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
   return owners.some(owner => owner !== process.pid && !family.has(owner) && executableOf(owner) === program);
 }
+
+/** SD_LISTEN_FDS_START, sd_listen_fds(3). */
+const FIRST_PASSED = 3;
 
 function describeMissing(generation: number, missing: readonly HeldListener[]): string {
   const addresses = missing.map(({ address }) => formatAddress(address)).join(', ');

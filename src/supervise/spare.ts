@@ -11,6 +11,8 @@ import { type Body, holdProcess, SHELL } from './held-process.ts';
 export interface SpareBody extends Body {
   /** What it gets as its next descriptor, and the command only where it is told to: see {@link Spare.passGate}. */
   gate?: number;
+  /** At which descriptors the command will have listeners, if that is known. */
+  listensAt?: readonly number[];
 }
 
 /** What it becomes. */
@@ -46,7 +48,7 @@ export class Spare {
       tracee.call('dup3', [passed.length, 0, 0]);
       tracee.call('close', [passed.length]);
       if (body.gate !== undefined) tracee.call('fcntl', [this.#gate, F_SETFD, FD_CLOEXEC]);
-      this.notifyFd = installFilter(tracee);
+      this.notifyFd = installFilter(tracee, body.listensAt);
     } catch (error) {
       child.kill('SIGKILL');
       throw error;

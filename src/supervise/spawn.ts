@@ -19,6 +19,8 @@ export interface SpawnerOptions {
   uid?: number;
   gid?: number;
   intercept: boolean;
+  /** At which descriptors the command will have listeners, as those before it had; undefined where nobody has seen one. */
+  listensAt(): readonly number[] | undefined;
   /** Whether the next command may begin in advance. */
   standby: boolean;
   poller: Poller;
@@ -189,13 +191,14 @@ export class Spawner {
    * @throws KernelError where there are too few descriptors or processes now
    */
   #setStage(listeners: readonly number[], ahead: boolean): Stage {
-    const { intercept, standby, tapped, uid, gid, reaper } = this.#options;
+    const { intercept, listensAt, standby, tapped, uid, gid, reaper } = this.#options;
     const output = new Output(tapped);
     if (!intercept) return { output, listeners };
     let gate: [ours: number, its: number] | undefined;
     try {
       if (ahead && standby) gate = seqpacketPair();
-      const spare = new Spare({ stdio: [...output.stdio, ...listeners], gate: gate?.[1], uid, gid });
+      const stdio = [...output.stdio, ...listeners];
+      const spare = new Spare({ stdio, gate: gate?.[1], listensAt: listensAt(), uid, gid });
       reaper.leave(spare.child);
       return { output, listeners, spare, gate: gate?.[0] };
     } catch (error) {

@@ -90,6 +90,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       poller: this.#poller,
       reaper: this.#reaper,
       binder: this.#binder,
+      isStopping: () => this.#stopping,
       emit,
     });
   }

@@ -11,6 +11,7 @@ import { nginxConf, serverFolder } from './servers.ts';
 
 const LATE_NONBLOCK_PY = fileURLToPath(new URL('../fixtures/servers/late-nonblock.py', import.meta.url));
 const EARLY_EPOLL_PY = fileURLToPath(new URL('../fixtures/servers/early-epoll.py', import.meta.url));
+const PECULIAR_PY = fileURLToPath(new URL('../fixtures/servers/peculiar.py', import.meta.url));
 const { test } = needs('linux', 'python3');
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 
@@ -105,6 +106,42 @@ for (const [where, how] of [
     }
     expect(await clients.stop()).toMatchObject(NOBODY_LOST);
     expect(run.lines.filter(line => line === 'unregistered')).toHaveLength(2);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
+
+test('a program that asks first whether its socket listens is ready without another listen(2)', async () => {
+  const port = await freePort();
+  await using run = new Supervised(['python3', PECULIAR_PY, String(port), 'asks']);
+  await run.started();
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  for (let restart = 0; restart < 2; restart++) {
+    await run.restart();
+    await clients.more(20);
+  }
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(run.lines.filter(line => line === 'listens')).toHaveLength(1);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+for (const [how, what] of [
+  ['shutdown', 'that shuts its listener down when it ends'],
+  ['moves', 'that does so, and has it elsewhere each time,'],
+] as const) {
+  test(`a program ${what} leaves it to the next generation`, async () => {
+    const port = await freePort();
+    await using run = new Supervised(['python3', PECULIAR_PY, String(port), how]);
+    await run.started();
+    const before = listenersAt(port);
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    for (let restart = 0; restart < 3; restart++) {
+      await run.restart();
+      await clients.more(20);
+    }
+    const lost = await clients.stop();
+    if (how === 'shutdown') expect(lost).toMatchObject(NOBODY_LOST);
+    expect(listenersAt(port)).toEqual(before);
+    expect(run.lines.filter(line => line === 'shut down')).toHaveLength(3);
     expect(await run.stop()).toMatchObject({ left: [] });
   });
 }
