@@ -30,6 +30,8 @@ const PROTOTYPES = {
   recv: 'intptr_t recv(int fd, void *buffer, size_t length, int flags)',
   sendmsg: 'intptr_t sendmsg(int fd, const void *message, int flags)',
   recvmsg: 'intptr_t recvmsg(int fd, void *message, int flags)',
+  epoll_create1: 'int epoll_create1(int flags)',
+  epoll_ctl: 'int epoll_ctl(int epoll, int operation, int fd, void *event)',
   prctl: 'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
   waitid: 'int waitid(int type, uint32_t id, void *info, int options)',
   ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',

@@ -72,6 +72,12 @@ export function connect(fd: number, address: SocketAddress): void {
   call('connect', [fd, bytes, bytes.length], `${fd}, ${formatAddress(address)}`);
 }
 
+/** Makes a TCP socket as it was when it was bound (connect(2), AF_UNSPEC): what was shut down is so no more. */
+export function disconnect(fd: number): void {
+  const unspecified = Buffer.alloc(16);
+  call('connect', [fd, unspecified, unspecified.length], `${fd}, AF_UNSPEC`);
+}
+
 /** Takes a waiting connection; EAGAIN where none waits and the listener is non-blocking. */
 export function accept(fd: number): number {
   return call('accept4', [fd, null, null, C.SOCK_CLOEXEC], `${fd}`);

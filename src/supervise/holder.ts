@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import type { SocketAddress } from '../address.ts';
 import { close } from '../kernel/fd.ts';
+import type { HangUps } from '../kernel/hang-up.ts';
 import { describeSocket, localAddress } from '../kernel/socket.ts';
 import { type ListenerIdentity, listenerKey } from './match.ts';
 import { UnixPath } from './unix-path.ts';
@@ -43,6 +44,12 @@ export interface HoldOptions {
 /** Every held listener, in the order in which they came. Owns their descriptors. */
 export class Holder {
   readonly #held: HeldListener[] = [];
+  readonly #hangUps: HangUps | undefined;
+
+  /** @param hangUps watches what is held of TCP; ours to close */
+  constructor(hangUps?: HangUps) {
+    this.#hangUps = hangUps;
+  }
 
   get listeners(): readonly HeldListener[] {
     return this.#held;
@@ -72,6 +79,7 @@ export class Holder {
       descriptors: new Set(),
     };
     this.#held.push(listener);
+    if (address.family !== 'unix') this.#hangUps?.add(fd);
     return listener;
   }
 
@@ -90,15 +98,23 @@ export class Holder {
     if (index === -1) return;
     this.#held.splice(index, 1);
     listener.path?.close();
+    if (listener.address.family !== 'unix') this.#hangUps?.remove(listener.fd);
     close(listener.fd);
   }
 
   releaseAll(): void {
     for (const listener of [...this.#held]) this.release(listener);
+    this.#hangUps?.close();
+  }
+
+  /** From now on a program may end a listener. */
+  unwatch(): void {
+    this.#hangUps?.close();
   }
 
   /** Lets go of our duplicates alone: a server goes on with its own. */
   leaveAll(): void {
+    this.#hangUps?.close();
     for (const { path, fd } of this.#held.splice(0)) {
       path?.leave();
       close(fd);

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
+import { HangUps } from '../kernel/hang-up.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
 import { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
@@ -13,6 +14,7 @@ import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
 import { type ExitStatus, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
+import { mendListeners } from './mend.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdPort } from './ports.ts';
 import { removePrivateDirectory } from './private-directory.ts';
@@ -40,9 +42,9 @@ const WRITE_AHEAD_MS = 5;
  */
 export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [EndStatus] }> {
   readonly options: SuperviseOptions;
-  readonly holder = new Holder();
-  readonly #reaper = new Reaper();
   readonly #poller = new Poller();
+  readonly holder = new Holder(new HangUps(this.#poller, () => this.#mend()));
+  readonly #reaper = new Reaper();
   readonly #directory: string;
   readonly #state: StateFile;
   readonly #binder: Binder;
@@ -212,6 +214,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#stopping = true;
     clearTimeout(this.#retry);
     this.#launcher.cancelPreparations();
+    this.holder.unwatch();
   }
 
   /** Ends everything: drains what runs, lets go of the listeners. Asked again, it kills. */
@@ -451,6 +454,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       this.#emit({ type: 'released', address: formatAddress(listener.address) });
     }
     if (stale.length > 0) this.#save();
+  }
+
+  #mend(): void {
+    mendListeners(this.holder, text => this.#emit({ type: 'notice', text }));
   }
 
   /** Writes down what the next supervisor must know if this one is killed. */
