@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { arch } from './constants.ts';
+import { codeOf } from './errno.ts';
 import { call } from './libc.ts';
 
 /*
@@ -9,6 +10,25 @@ import { call } from './libc.ts';
 /** @returns a CLOEXEC fd that the caller closes; it polls readable when the process has ended */
 export function pidfdOpen(pid: number): number {
   return call('pidfd_open', [arch().SYS_pidfd_open, pid, 0], `${pid}`);
+}
+
+/** linux/pidfd.h, O_EXCL: of a thread (Linux 6.9). */
+const PIDFD_THREAD = 0o200;
+
+/**
+ * The same for a thread, whose table of descriptors is not always that of the main thread: it may have one of its own
+ * (unshare(2), CLONE_FILES), and a main thread that has ended has none (pthread_exit(3)). Before Linux 6.9 it is the process.
+ *
+ * @param pid its process
+ */
+export function pidfdOpenThread(tid: number, pid: number): number {
+  if (tid === pid) return pidfdOpen(pid);
+  try {
+    return call('pidfd_open', [arch().SYS_pidfd_open, tid, PIDFD_THREAD], `${tid}, PIDFD_THREAD`);
+  } catch (error) {
+    if (codeOf(error) === 'EINVAL') return pidfdOpen(pid);
+    throw error;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { childrenOf, isOrphan, parentOf, pids } from './procfs.ts';
 
 /*
  * /proc/PID/fd (proc_pid_fd(5)): which process has which socket. Of processes that the caller may not look into, nothing is
- * seen.
+ * seen. A main thread that has ended (pthread_exit(3)) has no descriptors any more, and its process is the other threads.
  */
 
 /** A process with more descriptors than this is read last, after its first few: reading the folder makes an inode of each. */
@@ -41,7 +41,7 @@ export function likelyOwnersOf(inodes: ReadonlySet<number>, enough: Enough = has
     for (const relative of relatives) {
       if (seen.has(relative)) continue;
       seen.add(relative);
-      if (collect(relative, fdsOf(relative), inodes, owners)) holders.push(relative);
+      if (collect(relative, tableOf(relative), inodes, owners)) holders.push(relative);
     }
   }
   return owners;
@@ -64,26 +64,31 @@ function search(inodes: ReadonlySet<number>, where: readonly number[], stop: boo
   if (inodes.size === 0) return owners;
   const counted = (countFds('self') ?? 0) > 0;
   const crowded: number[] = [];
+  const empty: number[] = [];
   for (const pid of where) {
     const fds = countFds(pid);
-    // None at all: a kernel thread or a zombie.
-    if (fds === undefined || (counted && fds === 0)) continue;
+    if (fds === undefined) continue;
+    if (counted && fds === 0) {
+      empty.push(pid);
+      continue;
+    }
     if (fds > MANY_FDS) crowded.push(pid);
-    const any = collect(pid, fds > MANY_FDS ? FIRST_FDS : fdsOf(pid), inodes, owners);
+    const table = fds > MANY_FDS ? { folder: folderOf(pid), fds: FIRST_FDS } : tableOf(pid);
+    const any = collect(pid, table, inodes, owners);
     if (stop && any && enough(owners)) return owners;
   }
-  for (const pid of crowded) {
+  for (const pid of [...crowded, ...empty]) {
     if (enough(owners)) break;
-    collect(pid, fdsOf(pid), inodes, owners);
+    collect(pid, tableOf(pid), inodes, owners);
   }
   return owners;
 }
 
 /** Says whether the process has any of them. */
-function collect(pid: number, fds: readonly string[], inodes: ReadonlySet<number>, owners: Owners): boolean {
+function collect(pid: number, { folder, fds }: Table, inodes: ReadonlySet<number>, owners: Owners): boolean {
   let any = false;
   for (const fd of fds) {
-    const inode = readSocket(pid, fd);
+    const inode = readSocket(folder, fd);
     if (inode === 'forbidden') return any;
     if (inode === undefined || !inodes.has(inode)) continue;
     any = true;
@@ -96,14 +101,18 @@ function collect(pid: number, fds: readonly string[], inodes: ReadonlySet<number
 
 /** Inode of the socket that a process has under this descriptor; undefined where it is no socket, or not to be seen. */
 export function socketInode(pid: number | 'self', fd: number | string): number | undefined {
-  const inode = readSocket(pid, fd);
+  return visibleSocket(folderOf(pid), fd);
+}
+
+function visibleSocket(folder: string, fd: number | string): number | undefined {
+  const inode = readSocket(folder, fd);
   return inode === 'forbidden' ? undefined : inode;
 }
 
 /** What may not be read of one descriptor may not be read of any of that process (ptrace(2), PTRACE_MODE_READ_FSCREDS). */
-function readSocket(pid: number | 'self', fd: number | string): number | 'forbidden' | undefined {
+function readSocket(folder: string, fd: number | string): number | 'forbidden' | undefined {
   try {
-    const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+    const target = readlinkSync(`${folder}/${fd}`);
     return target.startsWith('socket:[') ? Number(target.slice(8, -1)) : undefined;
   } catch (error) {
     const code = codeOf(error);
@@ -113,22 +122,57 @@ function readSocket(pid: number | 'self', fd: number | string): number | 'forbid
 
 /** A descriptor under which a process has this socket. */
 export function fdOfSocket(pid: number, inode: number): number | undefined {
-  const fd = fdsOf(pid).find(name => socketInode(pid, name) === inode);
+  const { folder, fds } = tableOf(pid);
+  const fd = fds.find(name => visibleSocket(folder, name) === inode);
   return fd === undefined ? undefined : Number(fd);
 }
 
 /** 0 before Linux 6.2, which was the first to count them; undefined where the process is gone, or not to be looked into. */
 function countFds(pid: number | 'self'): number | undefined {
   try {
-    return statSync(`/proc/${pid}/fd`).size;
+    return statSync(folderOf(pid)).size;
   } catch {
     return undefined;
   }
 }
 
-function fdsOf(pid: number): string[] {
+/** Descriptors, and the folder that shows what they are. */
+interface Table {
+  folder: string;
+  fds: readonly string[];
+}
+
+function tableOf(pid: number): Table {
+  const own = readTable(folderOf(pid));
+  if (own.fds.length > 0) return own;
+  const tid = threadWithFds(pid);
+  return tid === undefined ? own : readTable(folderOf(pid, tid));
+}
+
+/** A thread that has a process's descriptors, where the main thread has ended; undefined where there is none. */
+export function threadWithFds(pid: number): number | undefined {
+  if (!hasMoreThreads(pid)) return undefined;
+  return list(`/proc/${pid}/task`)
+    .map(Number)
+    .find(tid => readTable(folderOf(pid, tid)).fds.length > 0);
+}
+
+/** By the folder's links, two and one for each thread: cheaper than to read it, for every kernel thread of a host. */
+function hasMoreThreads(pid: number): boolean {
+  return (statSync(`/proc/${pid}/task`, { throwIfNoEntry: false })?.nlink ?? 0) > 3;
+}
+
+function folderOf(pid: number | 'self', tid?: number): string {
+  return tid === undefined ? `/proc/${pid}/fd` : `/proc/${pid}/task/${tid}/fd`;
+}
+
+function readTable(folder: string): Table {
+  return { folder, fds: list(folder) };
+}
+
+function list(folder: string): string[] {
   try {
-    return readdirSync(`/proc/${pid}/fd`);
+    return readdirSync(folder);
   } catch {
     return [];
   }
@@ -136,5 +180,6 @@ function fdsOf(pid: number): string[] {
 
 /** Inodes of all sockets that a process has open. */
 export function socketInodes(pid: number): Set<number> {
-  return new Set(fdsOf(pid).flatMap(fd => socketInode(pid, fd) ?? []));
+  const { folder, fds } = tableOf(pid);
+  return new Set(fds.flatMap(fd => visibleSocket(folder, fd) ?? []));
 }

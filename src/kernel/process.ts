@@ -68,7 +68,7 @@ export interface ProcessIds {
   pid: number;
   /** A letter of proc_pid_stat(5). */
   state: string;
-  /** Ended, and not reaped yet. */
+  /** Ended with all its threads, and not reaped yet: the main thread alone may end before the others (pthread_exit(3)). */
   zombie: boolean;
   ppid: number;
   pgid: number;
@@ -104,6 +104,9 @@ function childrenOf(pid: number): number[] | undefined {
   }
 }
 
+/** Position in /proc/PID/stat after the command, which is field 2 (proc_pid_stat(5)). */
+const NUM_THREADS = 20 - 3;
+
 /** Every process that /proc shows. */
 export function allProcessIds(): ProcessIds[] {
   return pids()
@@ -111,14 +114,19 @@ export function allProcessIds(): ProcessIds[] {
     .filter(ids => ids !== undefined);
 }
 
-/** Fields 3 to 6 of /proc/PID/stat (proc_pid_stat(5)): parent, process group and session; undefined when it is gone. */
+/**
+ * Fields 3 to 6 and 20 of /proc/PID/stat (proc_pid_stat(5)): state, parent, process group, session and how many threads there
+ * are; undefined when it is gone.
+ */
 export function processIds(pid: number): ProcessIds | undefined {
   try {
     // As UTF-8 Node reads into its own stack; anything else costs 64 KiB of heap, and this is read by the hundred.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command in parentheses may itself contain spaces and parentheses.
-    const [state = '', ppid, pgid, sid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 4);
-    return { pid, state, zombie: state === 'Z', ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', NUM_THREADS + 1);
+    const [state = '', ppid, pgid, sid] = fields;
+    const zombie = state === 'Z' && Number(fields[NUM_THREADS]) <= 1;
+    return { pid, state, zombie, ppid: Number(ppid), pgid: Number(pgid), sid: Number(sid) };
   } catch {
     return undefined;
   }

@@ -1,13 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { RelistenError } from '../errors.ts';
 import { relistenAmong } from '../inspect/supervisor.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
-import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
+import { pidfdGetfd, pidfdOpen, pidfdOpenThread } from '../kernel/pidfd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
-import { ownersOf, socketInode } from '../kernel/proc-fd.ts';
+import { fdOfSocket, ownersOf, threadWithFds } from '../kernel/proc-fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
 import { allProcessIds } from '../kernel/process.ts';
 import { processFacts, startTicks } from '../kernel/procfs.ts';
@@ -124,9 +124,9 @@ function refuseToTake(pid: number, shown: string): void {
 
 function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder): HeldListener | undefined {
   for (const pid of pids) {
-    const targetFd = findFd(pid, wanted.inode);
+    const targetFd = fdOfSocket(pid, wanted.inode);
     if (targetFd === undefined) continue;
-    const pidfd = pidfdOpen(pid);
+    const pidfd = pidfdOpenThread(threadWithFds(pid) ?? pid, pid);
     try {
       const listener = holder.hold(pidfdGetfd(pidfd, targetFd), wanted);
       keepPath(listener);
@@ -147,15 +147,6 @@ function cannotDuplicate(shown: string, pid: number): RelistenError {
     `Cannot take ${shown} from ${command} (pid ${pid}): this needs the right to trace it: the same user and no hardening (ptrace_scope), or root`,
     { code: 'EPERM', op: 'pidfd_getfd', address: shown },
   );
-}
-
-function findFd(pid: number, inode: number): number | undefined {
-  try {
-    const fd = readdirSync(`/proc/${pid}/fd`).find(each => socketInode(pid, each) === inode);
-    return fd === undefined ? undefined : Number(fd);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The systemd service that a process belongs to: it would start the server again. */

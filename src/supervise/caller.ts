@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { SocketAddress } from '../address.ts';
 import { IPPROTO_MPTCP, IPPROTO_TCP } from '../kernel/constants.ts';
 import { close } from '../kernel/fd.ts';
-import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
+import { pidfdGetfd, pidfdOpenThread } from '../kernel/pidfd.ts';
 import { threadGroup } from '../kernel/procfs.ts';
 import { isTargetFdCloexec, type Notification, readMemory } from '../kernel/seccomp.ts';
 import { decodeSockaddr, SOCKADDR_BYTES } from '../kernel/sockaddr.ts';
@@ -31,9 +31,8 @@ export interface CallerSocket extends SocketKind {
 export function duplicateSocket(notification: Notification): CallerSocket | undefined {
   const { tid, args } = notification;
   const targetFd = Number(BigInt.asIntN(32, args[0]));
-  // pidfd_open(2) wants the leader of the thread group.
   const pid = threadGroup(tid) ?? tid;
-  const pidfd = pidfdOpen(pid);
+  const pidfd = pidfdOpenThread(tid, pid);
   let fd = -1;
   try {
     fd = pidfdGetfd(pidfd, targetFd);

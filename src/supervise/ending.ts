@@ -5,6 +5,8 @@ import type { Running } from './running.ts';
 /** Looks at a few processes below the main one; all processes of the host are looked at ever more seldom. */
 const FIRST_LOOK_MS = 50;
 const SELDOM_LOOK_MS = 2_000;
+/** The kernel ends a process at once, unless it cannot: proc_pid_stat(5), state D. */
+const KILLED_MS = 5_000;
 /** A wrapper whose children are gone normally follows them at once. */
 const WRAPPER_GRACE_MS = 1_000;
 const WRAPPER_LOOK_MS = 250;
@@ -19,7 +21,7 @@ export interface Ending {
 
 /**
  * Ends a generation: the stop signal to its server, and at the deadline SIGKILL to all of it. Resolves when no process
- * is left.
+ * is left, or when not even SIGKILL has ended it.
  *
  * @returns how many processes had to be killed
  */
@@ -28,8 +30,12 @@ export async function endRunning(running: Running, { signal, graceMs, hurry }: E
   if (running.pid === undefined) await running.spawning?.catch(() => {}); // whoever started it knows by now
   if (running.pid === undefined) running.finish(); // never spawned
   let killed = 0;
+  let last: NodeJS.Timeout | undefined;
   const kill = () => {
     killed = running.signalAll('SIGKILL');
+    last ??= setTimeout(() => {
+      killed -= running.giveUp();
+    }, KILLED_MS);
   };
   running.signalServer(signal);
   const deadline = setTimeout(kill, graceMs);
@@ -39,6 +45,7 @@ export async function endRunning(running: Running, { signal, graceMs, hurry }: E
   await running.gone;
   stopLooking();
   clearTimeout(deadline);
+  clearTimeout(last);
   hurry.removeEventListener('abort', kill);
   return killed;
 }

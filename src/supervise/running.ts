@@ -108,6 +108,15 @@ export class Running {
     if (why !== undefined) this.#onNotice(`Cannot end pid ${pid} of generation ${this.number}: ${why}`);
   }
 
+  /** Not even SIGKILL has ended it: the kernel has not let go of it (state D), or it is not ours to signal. Answers how many are left. */
+  giveUp(): number {
+    const left = this.family();
+    const who = left.map(({ pid, state }) => `pid ${pid} (state ${state})`).join(', ') || `pid ${this.pid}`;
+    this.#onNotice(`Generation ${this.number} does not end, and is waited for no longer: ${who}`);
+    this.finish();
+    return left.length;
+  }
+
   /** Nobody is left: lets go of everything held for its sake. */
   finish(): void {
     if (this.#isGone) return;
