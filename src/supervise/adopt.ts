@@ -7,11 +7,12 @@ import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdGetfd, pidfdOpen, pidfdOpenThread } from '../kernel/pidfd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
-import { fdOfSocket, ownersOf, threadWithFds } from '../kernel/proc-fd.ts';
+import { fdOfSocket, ownersOf, socketInodes, threadWithFds } from '../kernel/proc-fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
-import { allProcessIds } from '../kernel/process.ts';
+import { allProcessIds, descendants } from '../kernel/process.ts';
 import { processFacts, startTicks } from '../kernel/procfs.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
+import { isDebugger, isPrivate } from './bystander.ts';
 import { familyOf } from './family.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { toSocketAddress } from './ports.ts';
@@ -24,6 +25,8 @@ export interface Adopted {
   /** Its topmost process. */
   pid: number;
   listeners: HeldListener[];
+  /** What of it cannot be held, in sentences. */
+  notices: string[];
 }
 
 /** A listener to take over, and what is known of it beside what the kernel tells. */
@@ -33,6 +36,7 @@ interface Wanted {
   netns?: string;
   pinned?: boolean;
   name?: string;
+  debugger?: boolean;
 }
 
 /**
@@ -50,12 +54,12 @@ export function adoptOrphan(state: SavedState, holder: Holder): Adopted | undefi
   if (family.length === 0) return undefined;
   const pids = family.map(ids => ids.pid);
   const listeners = state.listeners.flatMap(wanted => duplicateFrom(pids, wanted, holder) ?? []);
-  return { generation, pid, listeners };
+  return { generation, pid, listeners, notices: [] };
 }
 
 /**
- * The listener of a live server that was never under relisten. Its owner is the topmost of the processes that have it:
- * the one whose end is the server's end.
+ * The listener of a live server that was never under relisten, and all others that it has. Its owner is the topmost of the
+ * processes that have it: the one whose end is the server's end.
  *
  * @throws RelistenError where nobody listens there, or we may not look into who does
  */
@@ -88,7 +92,35 @@ export async function adoptServer(address: Address, holder: Holder): Promise<Ado
     if (held) return held;
     throw cannotDuplicate(shown, pid);
   });
-  return { generation: 0, pid, listeners };
+  return { generation: 0, pid, ...withOthers(pid, listeners, holder) };
+}
+
+/** What else the server listens on: the command that takes its place binds that as well. */
+function withOthers(pid: number, listeners: HeldListener[], holder: Holder): Pick<Adopted, 'listeners' | 'notices'> {
+  const pids = descendants(pid).map(ids => ids.pid);
+  const inodes = new Set(pids.flatMap(each => [...socketInodes(each)]));
+  const notices: string[] = [];
+  for (const { inode, address } of allListeners()) {
+    if (!inodes.has(inode) || holder.byInode(inode) || pids.some(each => isPrivate(address, each))) continue;
+    const wanted = { inode, address, debugger: pids.some(each => isDebugger(address, each)) };
+    try {
+      const held = duplicateFrom(pids, wanted, holder);
+      if (held) listeners.push(held);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      notices.push(`It listens on ${formatAddress(address)}, too, which cannot be held: ${why}`);
+    }
+  }
+  return { listeners, notices };
+}
+
+/** Of our network. */
+function allListeners(): Wanted[] {
+  const tcp = dumpTcp({ states: ['LISTEN'] }).map(({ inode, local }) => ({ inode, address: local }));
+  const unix = readUnixTable().flatMap(({ state, path, inode }): Wanted[] => {
+    return state === 'LISTEN' && path !== undefined ? [{ inode, address: { family: 'unix', path } }] : [];
+  });
+  return [...tcp, ...unix];
 }
 
 async function listenersAt(address: Address): Promise<Wanted[]> {
@@ -128,9 +160,7 @@ function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder):
     if (targetFd === undefined) continue;
     const pidfd = pidfdOpenThread(threadWithFds(pid) ?? pid, pid);
     try {
-      const listener = holder.hold(pidfdGetfd(pidfd, targetFd), wanted);
-      keepPath(listener);
-      return listener;
+      return holdWithPath(pidfdGetfd(pidfd, targetFd), wanted, holder);
     } catch (error) {
       if (codeOf(error) === 'EPERM') throw cannotDuplicate(formatAddress(wanted.address), pid);
       throw error;
@@ -139,6 +169,17 @@ function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder):
     }
   }
   return undefined;
+}
+
+function holdWithPath(fd: number, wanted: Wanted, holder: Holder): HeldListener {
+  const listener = holder.hold(fd, wanted);
+  try {
+    keepPath(listener);
+    return listener;
+  } catch (error) {
+    holder.release(listener);
+    throw error;
+  }
 }
 
 function cannotDuplicate(shown: string, pid: number): RelistenError {

@@ -167,7 +167,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (listener) this.#emit({ type: 'held', address: formatAddress(listener.address) });
   }
 
-  async #adopt({ generation, pid, listeners }: Adopted, what: string): Promise<void> {
+  async #adopt({ generation, pid, listeners, notices }: Adopted, what: string): Promise<void> {
     const running = this.#newRunning(generation);
     running.pid = pid;
     running.become('ready');
@@ -175,6 +175,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       listener.generations.add(generation);
       this.#emit({ type: 'held', address: formatAddress(listener.address) });
     }
+    for (const text of notices) this.#emit({ type: 'notice', text });
     this.#number = generation;
     this.#lastReady = generation;
     this.#current = running;

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
@@ -11,21 +12,22 @@ import { needs } from '../tools.ts';
 import { FreshClients, httpGet } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
 import { LISTENS, runListens } from './listens.ts';
+import { serverFolder } from './servers.ts';
 
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 const { test } = needs('linux', 'python3', 'root');
 
-/** A server that is no child of relisten's, at a port that the kernel chose. */
+/** A server that is no child of relisten's, by default at a port that the kernel chose. */
 class Stranger {
   port = 0;
   readonly child: ChildProcess;
   readonly ended: Promise<unknown>;
 
-  constructor(uid = 0) {
+  constructor({ uid = 0, listens = '127.0.0.1:0', workers = 0 } = {}) {
     const [, ...args] = LISTENS;
     // Debian's own, which every user may run.
     this.child = spawn('/usr/bin/python3', args, {
-      env: { ...process.env, LISTENS: '127.0.0.1:0', READY: '1' },
+      env: { ...process.env, LISTENS: listens, WORKERS: String(workers), READY: '1' },
       stdio: ['ignore', 'inherit', 'pipe'],
       uid,
       gid: uid,
@@ -54,7 +56,7 @@ for (const [who, uid] of [
   ['an ordinary user', NOBODY],
 ] as const) {
   test(`a live server is replaced without a client noticing, as ${who}`, async () => {
-    await using stranger = await new Stranger(uid).serving();
+    await using stranger = await new Stranger({ uid }).serving();
     const { port } = stranger;
     const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
     await clients.more(5);
@@ -68,6 +70,37 @@ for (const [who, uid] of [
     expect(await take.stop()).toMatchObject({ left: [] });
   });
 }
+
+test('all that a live server listens on is taken with it', async () => {
+  using made = serverFolder();
+  const [port, other] = [await freePort(), await freePort()];
+  const listens = `127.0.0.1:${port} 127.0.0.1:${other} unix:${join(made.folder, 'web.sock')}`;
+  await using stranger = await new Stranger({ listens }).serving();
+  const clients = [port, other].map(each => new FreshClients({ port: each, host: '127.0.0.1' }, httpGet));
+  await using take = runListens(listens, { verb: ['take', String(other)], env: { UNLINK: '1' } });
+  await take.event('state', ({ generation, state }) => generation === 1 && state === 'ready');
+  await stranger.ended;
+  for (const each of clients) await each.more(20);
+  for (const each of clients) expect(await each.stop()).toMatchObject(NOBODY_LOST);
+  expect(new Set(take.events.flatMap(event => (event.type === 'held' ? event.address : [])))).toEqual(
+    new Set([`127.0.0.1:${port}`, `127.0.0.1:${other}`, join(made.folder, 'web.sock')]),
+  );
+  expect(await take.stop()).toMatchObject({ left: [] });
+});
+
+test('what of a live server cannot be held is said, and is no reason not to take it', async () => {
+  using made = serverFolder();
+  const path = join(made.folder, 'web.sock');
+  const port = await freePort();
+  const listens = `127.0.0.1:${port} unix:${path}`;
+  await using stranger = await new Stranger({ listens }).serving();
+  unlinkSync(path);
+  await using take = runListens(listens, { verb: ['take', String(port)] });
+  await take.event('notice', ({ text }) => text.startsWith(`It listens on ${path}, too, which cannot be held`));
+  await take.event('state', ({ generation, state }) => generation === 1 && state === 'ready');
+  await stranger.ended;
+  expect(await take.stop()).toMatchObject({ left: [] });
+});
 
 test('a live server goes on untouched when what should take its place fails', async () => {
   await using stranger = await new Stranger().serving();
