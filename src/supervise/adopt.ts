@@ -13,7 +13,7 @@ import { allProcessIds, descendants } from '../kernel/process.ts';
 import { processFacts, startTicks } from '../kernel/procfs.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
-import { familyOf } from './family.ts';
+import { familyOf, isWrapper } from './family.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { toSocketAddress } from './ports.ts';
 import type { SavedState } from './state-file.ts';
@@ -58,10 +58,9 @@ export function adoptOrphan(state: SavedState, holder: Holder): Adopted | undefi
 }
 
 /**
- * The listener of a live server that was never under relisten, and all others that it has. Its owner is the topmost of the
- * processes that have it: the one whose end is the server's end.
+ * The listener of a live server that was never under relisten, and all others that it has.
  *
- * @throws RelistenError where nobody listens there, or we may not look into who does
+ * @throws RelistenError where nobody listens there, several servers do, or we may not look into who does
  */
 export async function adoptServer(address: Address, holder: Holder): Promise<Adopted> {
   const shown = formatAddress(address);
@@ -85,7 +84,7 @@ export async function adoptServer(address: Address, holder: Holder): Promise<Ado
       },
     );
   }
-  const pid = topmost(pids);
+  const pid = mainOf(pids, shown);
   refuseToTake(pid, shown);
   const listeners = wanted.map(each => {
     const held = duplicateFrom(owners.get(each.inode) ?? pids, each, holder);
@@ -134,10 +133,28 @@ async function listenersAt(address: Address): Promise<Wanted[]> {
   return meant.map(({ inode, local }) => ({ inode, address: local }));
 }
 
-function topmost(pids: number[]): number {
+/**
+ * The process whose end is the server's end:
+ *
+ * | those that have a listener, and whose parent has none | it is                                             |
+ * |-------------------------------------------------------|---------------------------------------------------|
+ * | one                                                   | that one                                          |
+ * | workers of one parent, in its process group           | the parent, unless it only starts others: a shell |
+ * | others                                                | none: each is a server of its own                 |
+ */
+function mainOf(pids: readonly number[], shown: string): number {
   const all = new Map(allProcessIds().map(ids => [ids.pid, ids]));
-  const [first = 0] = pids.filter(pid => !pids.includes(all.get(pid)?.ppid ?? 0)).sort((a, b) => a - b);
-  return first;
+  const roots = pids.flatMap(pid => all.get(pid) ?? []).filter(({ ppid }) => !pids.includes(ppid));
+  const [first, ...rest] = roots;
+  if (first && rest.length === 0) return first.pid;
+  const parent = all.get(first?.ppid ?? 0);
+  const areWorkers = roots.every(({ ppid, pgid }) => ppid === parent?.pid && pgid === parent.pgid);
+  if (parent && areWorkers && !isWrapper(parent.pid)) return parent.pid;
+  const servers = roots.map(({ pid }) => `${processFacts(pid)?.command} (pid ${pid})`).join(', ');
+  throw cannotTake(
+    shown,
+    `several servers listen there, and a command takes the place of one: ${servers}. Name the address of one, or end the others first`,
+  );
 }
 
 /** Those who may not be stopped at the end of it. */
@@ -150,8 +167,11 @@ function refuseToTake(pid: number, shown: string): void {
       : isRelisten
         ? `a relisten holds it already (pid ${pid}): relisten restart is what you want`
         : undefined;
-  if (why)
-    throw new RelistenError(`Cannot take ${shown}: ${why}`, { code: 'ERR_NOT_TAKEN', op: 'take', address: shown });
+  if (why) throw cannotTake(shown, why);
+}
+
+function cannotTake(shown: string, why: string): RelistenError {
+  return new RelistenError(`Cannot take ${shown}: ${why}`, { code: 'ERR_NOT_TAKEN', op: 'take', address: shown });
 }
 
 function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder): HeldListener | undefined {

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import { allProcessIds } from '../../src/kernel/process.ts';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { deadServer } from '../fixtures/leftover.ts';
 import { needs } from '../tools.ts';
 import { FreshClients, httpGet } from './clients.ts';
@@ -31,6 +32,7 @@ class Stranger {
       stdio: ['ignore', 'inherit', 'pipe'],
       uid,
       gid: uid,
+      detached: true, // its master signals its process group
     });
     this.ended = once(this.child, 'exit');
   }
@@ -46,7 +48,7 @@ class Stranger {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.child.kill('SIGKILL');
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(-(this.child.pid ?? 0), 'SIGKILL');
     await this.ended;
   }
 }
@@ -86,6 +88,33 @@ test('all that a live server listens on is taken with it', async () => {
     new Set([`127.0.0.1:${port}`, `127.0.0.1:${other}`, join(made.folder, 'web.sock')]),
   );
   expect(await take.stop()).toMatchObject({ left: [] });
+});
+
+test('workers that each open a listener of their own are one server, which their master is', async () => {
+  const port = await freePort();
+  const listens = `+127.0.0.1:${port}`;
+  await using stranger = new Stranger({ listens, workers: 2 });
+  await vi.waitFor(() => expect(dumpTcp({ localPort: port, states: ['LISTEN'] })).toHaveLength(2), 10_000);
+  await using take = runListens(listens, { verb: ['take', String(port)], env: { WORKERS: '2' } });
+  const taken = await take.event('state', ({ generation, state }) => generation === 0 && state === 'ready');
+  expect(taken.pid).toBe(stranger.child.pid);
+  await take.event('state', ({ generation, state }) => generation === 1 && state === 'ready');
+  await stranger.ended;
+  expect(await take.stop()).toMatchObject({ left: [] });
+});
+
+test('servers that share a port are not taken for one', async () => {
+  const listens = `+127.0.0.1:${await freePort()}`;
+  await using one = await new Stranger({ listens }).serving();
+  await using other = await new Stranger({ listens }).serving();
+  await using take = runListens(listens, { verb: ['take', String(one.port)] });
+  expect(await take.end()).toEqual({ code: 1, signal: null, left: [] });
+  const said = take.lines.join('\n');
+  expect(said).toContain(`Cannot take ${one.port}: several servers listen there`);
+  for (const { child } of [one, other]) {
+    expect(said).toContain(`(pid ${child.pid})`);
+    expect(child.exitCode).toBeNull();
+  }
 });
 
 test('what of a live server cannot be held is said, and is no reason not to take it', async () => {
