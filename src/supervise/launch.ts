@@ -140,6 +140,7 @@ export class Launcher {
     const readiness = new Readiness(this.#options, {
       expected: new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
+      isAlone: listener => isAlone(running, listener),
       onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
       signal: running.starting.signal,
     });
@@ -273,13 +274,23 @@ export class Launcher {
   }
 }
 
+/** Whether nobody but this generation, and we, have it open. */
+function isAlone(running: Running, { inode }: HeldListener): boolean {
+  return othersWith(running, inode).length === 0;
+}
+
+/** Processes of other generations that have it open. */
+function othersWith(running: Running, inode: number): number[] {
+  const family = new Set(running.family().map(ids => ids.pid));
+  const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
+  return owners.filter(owner => owner !== process.pid && !family.has(owner));
+}
+
 /** Whether a process that is not of this generation has it open, and runs the same executable as that one. */
 function isOpenInSameProgram(running: Running, inode: number, pid: number): boolean {
   const program = executableOf(pid);
   if (program === undefined) return false;
-  const family = new Set(running.family().map(ids => ids.pid));
-  const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
-  return owners.some(owner => owner !== process.pid && !family.has(owner) && executableOf(owner) === program);
+  return othersWith(running, inode).some(owner => executableOf(owner) === program);
 }
 
 /** SD_LISTEN_FDS_START, sd_listen_fds(3). */

@@ -21,12 +21,20 @@ const CONNECTIONS = 8;
 const ACCEPT_LOOKS = 40;
 const LOOK_MS = 5;
 
-type Has = (inode: number) => boolean;
+/** What is known of the generation that is asked. */
+export interface Asked {
+  /** Whether a process of it has the socket of that inode. */
+  has(inode: number): boolean;
+  /** Whether no process of another one has the listener of that address: what is accepted there is accepted by it. */
+  isAlone(address: SocketAddress): boolean;
+  /** A connection was accepted and closed before anybody could see by whom, where others have the listener as well. */
+  onUnseen(): void;
+}
 
 /** Whether one of the listeners' connections was accepted by the generation. */
-export async function acceptedBy(listeners: SocketAddress[], has: Has, signal: AbortSignal): Promise<boolean> {
+export async function acceptedBy(listeners: SocketAddress[], asked: Asked, signal: AbortSignal): Promise<boolean> {
   for (const address of listeners) {
-    const socket = await reach(address, has, signal);
+    const socket = await reach(address, asked, signal);
     socket?.destroy();
     if (socket) return true;
   }
@@ -46,13 +54,13 @@ export function isGood(status: number | undefined): boolean {
 export async function httpStatus(
   where: string,
   listeners: SocketAddress[],
-  has: Has,
+  asked: Asked,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   if (where.includes('://')) return statusOfUrl(where, signal);
   let status: number | undefined;
   for (const address of listeners) {
-    const socket = await reach(address, has, signal);
+    const socket = await reach(address, asked, signal);
     if (!socket) continue;
     status = (await statusOf(socket, where)) ?? status;
     socket.destroy();
@@ -73,11 +81,11 @@ async function statusOfUrl(url: string, signal: AbortSignal): Promise<number | u
 }
 
 /** A connection that the generation has accepted: if the old one got the first, then one of the next. */
-async function reach(address: SocketAddress, has: Has, signal: AbortSignal): Promise<Socket | undefined> {
+async function reach(address: SocketAddress, asked: Asked, signal: AbortSignal): Promise<Socket | undefined> {
   for (let connection = 0; connection < CONNECTIONS && !signal.aborted; connection++) {
     const socket = await open(address, signal);
     if (!socket) return undefined;
-    if (await isOurs(socket, address, has, signal)) return socket;
+    if (await isOurs(socket, address, asked, signal)) return socket;
     socket.destroy();
   }
   return undefined;
@@ -103,10 +111,12 @@ async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket
   });
 }
 
+/** Open until we close it, whatever the other end does: while it is, the kernel tells whose that is. */
 function connectTo(address: SocketAddress): Socket {
-  if (address.family !== 'unix') return connect({ port: address.port, host: reachable(address.host) });
+  const options = { allowHalfOpen: true };
+  if (address.family !== 'unix') return connect({ ...options, port: address.port, host: reachable(address.host) });
   const { path } = address;
-  return path.startsWith('\0') && hasLibc() ? connectAbstract(path) : connect({ path });
+  return path.startsWith('\0') && hasLibc() ? connectAbstract(path) : connect({ ...options, path });
 }
 
 /** A wildcard is no address to connect to everywhere. */
@@ -115,19 +125,32 @@ function reachable(host: string): string {
 }
 
 /** Waits until somebody has accepted, and tells whether it was the generation. */
-async function isOurs(socket: Socket, address: SocketAddress, has: Has, signal: AbortSignal): Promise<boolean> {
+async function isOurs(socket: Socket, address: SocketAddress, asked: Asked, signal: AbortSignal): Promise<boolean> {
   const otherEnd = address.family === 'unix' ? unixEnd(socket) : tcpEnd(socket, address.port);
   let accepted = 0;
+  let ended = false;
+  socket.once('end', () => {
+    ended = true;
+  });
+  socket.resume();
   for (let look = 0; look < ACCEPT_LOOKS && !signal.aborted && !socket.destroyed; look++) {
     const inode = inodeFrom(otherEnd);
     if (inode === undefined) return true;
     if (inode !== 0) {
-      if (has(inode)) return true;
+      if (asked.has(inode)) return true;
       // A moment may lie between the socket's inode and its descriptor; then somebody else has it.
       if (++accepted === 2) return false;
     }
+    // Somebody has accepted it, and closed it at once: it is no longer anybody's.
+    if (ended && inode === 0) return isAlone(address, asked);
     await new Promise(fulfil => setTimeout(fulfil, LOOK_MS));
   }
+  return ended && isAlone(address, asked);
+}
+
+function isAlone(address: SocketAddress, { isAlone, onUnseen }: Asked): boolean {
+  if (isAlone(address)) return true;
+  onUnseen();
   return false;
 }
 
@@ -141,13 +164,16 @@ function inodeFrom(otherEnd: () => number): number | undefined {
   }
 }
 
-/** Asks for the inode of a connection's other end; 0 until it is accepted. */
+/** What an accepted connection is in while we keep our end open: also after the server has shut its own down. */
+const ACCEPTED = ['ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'] as const;
+
+/** Asks for the inode of a connection's other end; 0 until it is accepted, and once nobody has it any more. */
 function tcpEnd(socket: Socket, serverPort: number): () => number {
   const { localFamily, localAddress: host = '', localPort: port = 0 } = socket;
   const own = { address: { family: localFamily === 'IPv6' ? ('IPv6' as const) : ('IPv4' as const), host, port } };
   return () => {
     // The kernel picks them out: a busy port has thousands in TIME_WAIT, and this is asked while clients are served.
-    const found = dumpTcp({ localPort: serverPort, peerPort: port, states: ['ESTABLISHED'] });
+    const found = dumpTcp({ localPort: serverPort, peerPort: port, states: ACCEPTED });
     // Two hosts may have the same port for their clients.
     const other = found.length > 1 ? found.find(({ peer }) => peer && overlaps(own, { address: peer })) : found[0];
     return other?.inode ?? 0;
@@ -170,7 +196,7 @@ function statusOf(socket: Socket, path: string): Promise<number | undefined> {
       if (status) fulfil(Number(status));
       else if (head.length > 15) fulfil(undefined);
     });
-    socket.once('close', () => fulfil(undefined));
+    for (const event of ['end', 'close']) socket.once(event, () => fulfil(undefined));
     socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: relisten\r\nConnection: close\r\n\r\n`);
   });
 }

@@ -2,7 +2,7 @@ import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
 import { bothFamiliesPort } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
-import { acceptedBy, httpStatus, isGood } from './probe.ts';
+import { type Asked, acceptedBy, httpStatus, isGood } from './probe.ts';
 
 /** A listener that is missing may still come for so long after the last one that came. */
 const QUIET_MS = 3_000;
@@ -20,6 +20,8 @@ export interface ReadySigns {
   expected: ReadonlySet<HeldListener>;
   /** Whether a process of the starting generation has the socket of that inode. */
   has(inode: number): boolean;
+  /** Whether no process of another generation has this one. */
+  isAlone(listener: HeldListener): boolean;
   /** Told once, if it takes a while: it listens already, and these are missing. */
   onMissing(listeners: readonly HeldListener[]): void;
   /** Aborted when the generation is not starting any more, for good or ill. */
@@ -52,6 +54,8 @@ export class Readiness {
   #probing = false;
   /** What it answered last, where it is asked by HTTP. */
   #status: number | undefined;
+  /** It closes connections before anybody can see whether it is it that accepts them. */
+  #unseen = false;
 
   constructor({ ready: options, readyTimeoutMs }: SuperviseOptions, signs: ReadySigns) {
     this.#options = options;
@@ -155,16 +159,28 @@ export class Readiness {
     if (this.#probing) return;
     this.#probing = true;
     const { http } = this.#options;
-    const { signal, has } = this.#signs;
+    const { signal } = this.#signs;
+    const asked = this.#asked;
     const attempt = async (): Promise<void> => {
       if (signal.aborted) return;
       const listeners = [...this.#listening].map(listener => listener.address);
-      if (http) this.#status = (await httpStatus(http, listeners, has, signal)) ?? this.#status;
-      const good = http ? isGood(this.#status) : await acceptedBy(listeners, has, signal);
+      if (http) this.#status = (await httpStatus(http, listeners, asked, signal)) ?? this.#status;
+      const good = http ? isGood(this.#status) : await acceptedBy(listeners, asked, signal);
       if (good) this.#resolve();
       else if (!signal.aborted) setTimeout(() => void attempt(), PROBE_INTERVAL_MS);
     };
     void attempt();
+  }
+
+  get #asked(): Asked {
+    const { has, isAlone } = this.#signs;
+    return {
+      has,
+      isAlone: address => [...this.#listening].some(listener => listener.address === address && isAlone(listener)),
+      onUnseen: () => {
+        this.#unseen = true;
+      },
+    };
   }
 
   #late(timeoutMs: number): RelistenError {
@@ -175,7 +191,9 @@ export class Readiness {
         ? `${did} did not answer ${http} with 200 to 399`
         : `it answered ${http} with ${this.#status} last, and not with 200 to 399`
       : tcp
-        ? `${did} did not accept a connection`
+        ? this.#unseen
+          ? 'connections are closed before anybody can see which generation accepts them (--ready-notify or --ready-line tells)'
+          : `${did} did not accept a connection`
         : line
           ? `${did} printed no line that matches ${line}`
           : notify

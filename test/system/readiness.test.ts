@@ -9,6 +9,7 @@ import { freePort, Supervised } from './harness.ts';
 import { serverFolder } from './servers.ts';
 
 const LATE_READY_PY = fileURLToPath(new URL('../fixtures/servers/late-ready.py', import.meta.url));
+const GREETER_PY = fileURLToPath(new URL('../fixtures/servers/greeter.py', import.meta.url));
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 /** More than one round of probes, and than a restart takes without one. */
 const SOME_CLIENTS = 60;
@@ -78,6 +79,25 @@ for (const { what, args, env, said, why } of [
     expect(await run.stop()).toMatchObject({ left: [] });
   });
 }
+
+test('--ready-tcp counts a connection that the server closes at once, where no other generation can have accepted it', async () => {
+  const port = await freePort();
+  const args = ['--ready-tcp', '--strategy', 'stop-first'];
+  await using run = await new Supervised(['python3', GREETER_PY, String(port)], { args }).started();
+  await run.restart();
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('--ready-tcp says it where connections are closed before anybody can see who accepted them', async () => {
+  const port = await freePort();
+  const args = ['--ready-tcp', '--ready-timeout', '2s'];
+  await using run = await new Supervised(['python3', GREETER_PY, String(port)], { args }).started();
+  run.kill('SIGHUP');
+  const failed = await run.event('state', ({ state }) => state === 'failed');
+  expect(failed.reason).toContain('connections are closed before anybody can see which generation accepts them');
+  expect(run.ready?.generation).toBe(1);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
 
 for (const { what, where } of [
   { what: 'a unix socket', where: (folder: string) => join(folder, 'web.sock') },
