@@ -130,15 +130,15 @@ export class Launcher {
   /**
    * Spawns a generation and waits until it is ready.
    *
-   * @param expected listeners of the generation before it
+   * @param expected listeners of the generation before it; undefined where there was none
    * @throws RelistenError where it cannot be spawned, or is not ready in time
    */
-  async launch(running: Running, expected: HeldListener[], watcher: LaunchWatcher): Promise<void> {
+  async launch(running: Running, expected: HeldListener[] | undefined, watcher: LaunchWatcher): Promise<void> {
     this.cancelPreparations();
     restorePrivateDirectory(this.#directory, this.#user?.uid);
     const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
-      expected: new Set(expected),
+      expected: expected && new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
       isAlone: listener => isAlone(running, listener),
       onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
@@ -236,7 +236,8 @@ export class Launcher {
       onListen: (listener, isNew) => {
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
-        readiness.onListen(listener);
+        if (listener) readiness.onListen(listener);
+        else readiness.onKernelPort();
       },
       onManyShutdowns: () => {
         this.#shutdownsAreDear = true;

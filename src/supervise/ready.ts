@@ -1,3 +1,4 @@
+import { formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
 import { bothFamiliesPort } from './match.ts';
@@ -10,14 +11,19 @@ const QUIET_MS = 3_000;
 const PATIENCE = 3;
 /** What the old one took where nobody saw it. */
 const UNSEEN_MS = 2_000;
+/** A first start that listens on a port that the kernel chose alone has nothing else to come, after so long. */
+const KERNEL_PORT_MS = 1_000;
 /** Nothing is said of a listener that is missing for less. */
 const NOTICE_AFTER_MS = 1_000;
 const PROBE_INTERVAL_MS = 50;
 
 /** What a generation is asked for and shows, while it starts. */
 export interface ReadySigns {
-  /** Listeners that the generation before it listens on: until it has them all, it is not ready by listen(2). */
-  expected: ReadonlySet<HeldListener>;
+  /**
+   * Listeners that the generation before it listens on: until it has them all, it is not ready by listen(2). Undefined where
+   * there was none.
+   */
+  expected: ReadonlySet<HeldListener> | undefined;
   /** Whether a process of the starting generation has the socket of that inode. */
   has(inode: number): boolean;
   /** Whether no process of another generation has this one. */
@@ -40,10 +46,14 @@ export interface ReadySigns {
  * | more than the deadline: it was asked to | three seconds after the last one that came                       |
  *
  * and at the deadline the generation is ready with those that it has.
+ *
+ * A port that the kernel chose, which no client can know beforehand, is often a program's own (varnishd's manager, pm2): in a
+ * first start it counts once nothing else has come for a second, and later as much as it did for the generation before.
  */
 export class Readiness {
   readonly #options: ReadyOptions;
   readonly #signs: ReadySigns;
+  readonly #expected: ReadonlySet<HeldListener>;
   readonly #listening = new Set<HeldListener>();
   /** Resolves when ready; rejects at the deadline, or when the generation stops starting. */
   readonly ready: Promise<void>;
@@ -52,6 +62,7 @@ export class Readiness {
   #quiet: NodeJS.Timeout | undefined;
   #notice: NodeJS.Timeout | undefined;
   #probing = false;
+  #hasKernelPort = false;
   /** What it answered last, where it is asked by HTTP. */
   #status: number | undefined;
   /** It closes connections before anybody can see whether it is it that accepts them. */
@@ -60,6 +71,7 @@ export class Readiness {
   constructor({ ready: options, readyTimeoutMs }: SuperviseOptions, signs: ReadySigns) {
     this.#options = options;
     this.#signs = signs;
+    this.#expected = signs.expected ?? new Set();
     let reject: (error: RelistenError) => void = () => {};
     this.ready = new Promise((fulfil, refuse) => {
       this.#resolve = fulfil;
@@ -116,11 +128,23 @@ export class Readiness {
     }
   }
 
+  /** It listens on a port that the kernel chose. */
+  onKernelPort(): void {
+    this.#hasKernelPort = true;
+    const { notify, http, tcp, line } = this.#options;
+    const isFirst = this.#signs.expected === undefined && this.#listening.size === 0;
+    if (!isFirst || notify || http || tcp || line) {
+      this.onListen(undefined);
+      return;
+    }
+    clearTimeout(this.#quiet);
+    if (!this.#signs.signal.aborted) this.#quiet = setTimeout(this.#resolve, KERNEL_PORT_MS);
+  }
+
   /** What was let go of for a restart that is stop-first is listened on anew, and is another listener then. */
   get #missing(): HeldListener[] {
-    const { expected } = this.#signs;
-    const anew = [...this.#listening].filter(listener => !expected.has(listener)).map(({ key }) => key);
-    return [...expected].filter(listener => {
+    const anew = [...this.#listening].filter(listener => !this.#expected.has(listener)).map(({ key }) => key);
+    return [...this.#expected].filter(listener => {
       if (this.#listening.has(listener) || this.#isCovered(listener)) return false;
       const index = anew.indexOf(listener.key);
       if (index !== -1) anew.splice(index, 1);
@@ -143,7 +167,7 @@ export class Readiness {
   /** A socket file alone is no server where TCP is expected: tools talk to their own children over one (tsx). */
   #hasTheirKind(): boolean {
     const isTcp = ({ address }: HeldListener) => address.family !== 'unix';
-    if (![...this.#signs.expected].some(isTcp)) return this.#listening.size > 0;
+    if (![...this.#expected].some(isTcp)) return this.#listening.size > 0;
     return [...this.#listening].some(isTcp);
   }
 
@@ -198,11 +222,18 @@ export class Readiness {
           ? `${did} printed no line that matches ${line}`
           : notify
             ? `${did} did not send READY=1`
-            : 'it never listened';
+            : this.#neverListened;
     return new RelistenError(`Not ready within ${timeoutMs / 1000} s: ${missing}`, {
       code: 'ERR_NOT_READY',
       op: 'start',
     });
+  }
+
+  /** Some move on to another port where they find theirs answered (serve). */
+  get #neverListened(): string {
+    if (!this.#hasKernelPort) return 'it never listened';
+    const missing = this.#missing.map(({ address }) => formatAddress(address)).join(', ');
+    return `it listens on a port that the kernel chose, not on ${missing}`;
   }
 }
 

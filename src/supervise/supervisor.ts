@@ -254,8 +254,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.#stopping) return;
     this.#emit({ type: 'state', generation: running.number, state: 'starting' });
     try {
-      const expected = this.holder.listeners.filter(one => one.generations.has(this.#lastReady) && !one.debugger);
-      await this.#launcher.launch(running, expected, {
+      await this.#launcher.launch(running, this.#expected, {
         onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
         onExit: exit => this.#onExit(running, exit),
       });
@@ -263,6 +262,12 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     } catch (error) {
       if (running.state === 'starting') this.#onFailed(running, error);
     }
+  }
+
+  /** Listeners of the generation that was ready last; undefined where none was. */
+  get #expected(): HeldListener[] | undefined {
+    if (this.#lastReady === 0 && !this.#borrowed) return undefined;
+    return this.holder.listeners.filter(one => one.generations.has(this.#lastReady) && !one.debugger);
   }
 
   /** Writes down what is to be said when it is ready; it runs on our core until we sleep, so not at once. */

@@ -10,6 +10,7 @@ import { serverFolder } from './servers.ts';
 
 const LATE_READY_PY = fileURLToPath(new URL('../fixtures/servers/late-ready.py', import.meta.url));
 const GREETER_PY = fileURLToPath(new URL('../fixtures/servers/greeter.py', import.meta.url));
+const INNER_PORT_PY = fileURLToPath(new URL('../fixtures/servers/inner-port.py', import.meta.url));
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 /** More than one round of probes, and than a restart takes without one. */
 const SOME_CLIENTS = 60;
@@ -96,6 +97,40 @@ test('--ready-tcp says it where connections are closed before anybody can see wh
   const failed = await run.event('state', ({ state }) => state === 'failed');
   expect(failed.reason).toContain('connections are closed before anybody can see which generation accepts them');
   expect(run.ready?.generation).toBe(1);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test("a program's own listener on a port that the kernel chose does not make a first start ready when another follows", async () => {
+  using made = serverFolder();
+  const [port, file] = [await freePort(), join(made.folder, 'go-on')];
+  await using run = new Supervised(['python3', INNER_PORT_PY, String(port), file]);
+  await run.line(/^inner$/);
+  writeFileSync(file, '');
+  await run.started();
+  const types = run.events.map(event => (event.type === 'state' ? event.state : event.type));
+  expect(types.indexOf('listening')).toBeLessThan(types.indexOf('ready'));
+  expect(types).toContain('listening');
+  await run.restart();
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a server that listens on a port that the kernel chose alone is ready, and so is the one after it', async () => {
+  using made = serverFolder();
+  const command = ['python3', INNER_PORT_PY, '0', join(made.folder, 'never')];
+  await using run = await new Supervised(command).started();
+  await run.restart();
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a new generation that moves to a port that the kernel chose fails, and that is what is said', async () => {
+  using made = serverFolder();
+  const [port, file] = [await freePort(), join(made.folder, 'go-on')];
+  writeFileSync(file, '');
+  const options = { args: ['--ready-timeout', '2s'], env: { MOVES: '2' } };
+  await using run = await new Supervised(['python3', INNER_PORT_PY, String(port), file], options).started();
+  run.kill('SIGHUP');
+  const failed = await run.event('state', ({ state }) => state === 'failed');
+  expect(failed.reason).toContain(`it listens on a port that the kernel chose, not on 127.0.0.1:${port}`);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
