@@ -35,6 +35,19 @@ export interface ExitStatus {
   signal: NodeJS.Signals | null;
 }
 
+/** A first start that ends by itself so soon after it was ready has failed: it listened before it knew (redis, haproxy). */
+const FIRST_MOMENT_MS = 1_000;
+
+/**
+ * Whether the crash of the very first generation that was ready was a start that failed. What a signal ended did not end by
+ * itself.
+ *
+ * @param readyMs how long it had been ready
+ */
+export function isFailedFirstStart(exit: ExitStatus, readyMs: number): boolean {
+  return exit.code !== null && readyMs < FIRST_MOMENT_MS;
+}
+
 /**
  * What the end of a main process means, by the state of its generation:
  *

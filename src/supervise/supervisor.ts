@@ -11,7 +11,7 @@ import { Binder } from './binder.ts';
 import { endRunning } from './ending.ts';
 import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
 import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
-import { type ExitStatus, meaningOfExit } from './generation.ts';
+import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
 import { mendListeners } from './mend.ts';
@@ -59,6 +59,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #failures = 0;
   /** Number of the generation that was ready last; 0 before the first. */
   #lastReady = 0;
+  /** The first that was ready, where it took nobody's place. */
+  #first: Running | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** Runs while a generation that is ready has yet to prove itself; one, so that it keeps none alive that is gone. */
   #healthy: NodeJS.Timeout | undefined;
@@ -288,6 +290,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #onReady(running: Running): void {
     const old = this.#current;
     running.become('ready');
+    if (this.#lastReady === 0 && !this.#borrowed) this.#first = running;
     this.#lastReady = running.number;
     this.#next = undefined;
     this.#current = running;
@@ -339,7 +342,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
         this.#onDone(running, left);
         break;
       case 'crash':
-        this.#onCrash(running);
+        this.#onCrash(running, exit);
         break;
       case 'over': // whoever ends it waits for the rest of it
     }
@@ -357,8 +360,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return [...new Set([...owners.values()].flat())].filter(pid => pid !== process.pid);
   }
 
-  #onCrash(running: Running): void {
+  #onCrash(running: Running, exit: ExitStatus): void {
     this.crashes++;
+    // As if it had never been ready: there is nothing yet that a restart could bring back.
+    if (running === this.#first && isFailedFirstStart(exit, Date.now() - running.since)) this.#lastReady = 0;
     this.#leave(running);
     if (this.#stopping || this.#next) return;
     const reason = `generation ${running.number} ${describeExit(running.exit)}`;

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { type GenerationState, isAlive, mayBecome, meaningOfExit } from '../../src/supervise/generation.ts';
+import {
+  type GenerationState,
+  isAlive,
+  isFailedFirstStart,
+  mayBecome,
+  meaningOfExit,
+} from '../../src/supervise/generation.ts';
 
 const STATES: GenerationState[] = ['starting', 'ready', 'draining', 'exited', 'failed'];
 
@@ -34,3 +40,14 @@ describe('the end of a main process', () => {
     expect(meaningOfExit(state, exit, anotherServes)).toBe(meaning);
   });
 });
+
+test.each([
+  [{ code: 1, signal: null }, 999, true],
+  [{ code: 1, signal: null }, 1_000, false],
+  [{ code: null, signal: 'SIGKILL' }, 1, false],
+] as const)(
+  'the first generation that was ready, and ended with %j after %d ms: did its start fail? %s',
+  (exit, readyMs, failed) => {
+    expect(isFailedFirstStart(exit, readyMs)).toBe(failed);
+  },
+);

@@ -130,6 +130,25 @@ for (const [what, command, code] of [
   });
 }
 
+/** Ready by its listen(2), and at its end a moment later. */
+function listensAndFails(port: number): string[] {
+  return ['node', '-e', `require('node:http').createServer().listen(${port}, () => process.exit(6))`];
+}
+
+test('a first start that fails a moment after it was ready ends relisten with its code', async () => {
+  await using run = new Supervised(listensAndFails(await freePort()));
+  expect(await run.end()).toEqual({ code: 6, signal: null, left: [] });
+  expect(run.ready?.generation).toBe(1);
+  expect(run.events.filter(({ type }) => type === 'backoff')).toEqual([]);
+});
+
+test('with --watch, a first start that fails a moment after it was ready waits for somebody to mend it', async () => {
+  await using run = new Supervised(listensAndFails(await freePort()), { args: ['--watch', 'nothing'] });
+  await run.event('notice', ({ text }) => text.startsWith('Waiting for a change'));
+  expect(run.events.filter(({ type }) => type === 'backoff')).toEqual([]);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('relisten that is told to end drains its server, and ends as it did', async () => {
   const port = await freePort();
   await using run = runListens(`127.0.0.1:${port}`);
