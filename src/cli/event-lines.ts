@@ -89,7 +89,7 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'listening':
       return { weight: 'aside', text: `generation ${event.generation} listens on ${event.address}: held from now on` };
     case 'released':
-      return { weight: 'aside', text: `let go of ${event.address}: nobody listens on it any more` };
+      return { weight: 'aside', text: releasedText(event) };
     case 'waiting':
       return { weight: 'wait', text: `waiting: ${event.reason}` };
     case 'blocked':
@@ -107,6 +107,11 @@ function describe(event: Exclude<SuperviseEvent, StateEvent>): EventLine | undef
     case 'notice':
       return { weight: 'wait', text: event.text };
   }
+}
+
+function releasedText({ address, isLast }: { address: string; isLast: boolean }): string {
+  if (isLast) return `let go of ${address}: nobody listens on it any more`;
+  return `let go of one of the listeners on ${address}: the new generation opens fewer`;
 }
 
 function backoffText({ delayMs, failures }: { delayMs: number; failures: number }): string {

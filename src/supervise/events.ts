@@ -12,7 +12,7 @@ export type SuperviseEvent = {
   | { type: 'spawned'; generation: number; pid: number }
   | { type: 'standby'; pid: number }
   | { type: 'held'; address: string }
-  | { type: 'released'; address: string }
+  | { type: 'released'; address: string; isLast: boolean }
   | { type: 'waiting'; generation: number; address: string; reason: string; until?: number }
   | { type: 'blocked'; generation: number; address: string; reason: string; advice: string[] }
   | { type: 'status'; generation: number; text: string }

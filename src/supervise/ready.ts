@@ -45,7 +45,8 @@ export interface ReadySigns {
  * | nobody has seen when                    | the same, as if after two seconds                                |
  * | more than the deadline: it was asked to | three seconds after the last one that came                       |
  *
- * and at the deadline the generation is ready with those that it has.
+ * and at the deadline the generation is ready with those that it has. Any other sign counts at once; only where it has begun
+ * to open a SO_REUSEPORT group, the rest of that is waited for until three seconds after the last one that came.
  *
  * A port that the kernel chose, which no client can know beforehand, is often a program's own (varnishd's manager, pm2): in a
  * first start it counts once nothing else has come for a second, and later as much as it did for the generation before.
@@ -63,6 +64,7 @@ export class Readiness {
   #notice: NodeJS.Timeout | undefined;
   #probing = false;
   #hasKernelPort = false;
+  #signed = false;
   /** What it answered last, where it is asked by HTTP. */
   #status: number | undefined;
   /** It closes connections before anybody can see whether it is it that accepts them. */
@@ -103,11 +105,17 @@ export class Readiness {
 
   onNotify(): void {
     const { http, tcp, line } = this.#options;
-    if (!http && !tcp && !line) this.#resolve();
+    if (!http && !tcp && !line) this.#onSign();
   }
 
   onLine(text: string): void {
-    if (this.#options.line?.test(text)) this.#resolve();
+    if (this.#options.line?.test(text)) this.#onSign();
+  }
+
+  /** The sign that outweighs listen(2). */
+  #onSign(): void {
+    this.#signed = true;
+    this.#awaitMissing();
   }
 
   onListen(listener: HeldListener | undefined): void {
@@ -118,13 +126,16 @@ export class Readiness {
     if (this.#signs.signal.aborted || listener?.debugger) return;
     const { notify, http, tcp, line } = this.#options;
     if (http || tcp) this.#probe();
-    if (notify || http || tcp || line) return;
-    const missing = this.#missing;
+    if (this.#signed || !(notify || http || tcp || line)) this.#awaitMissing();
+  }
+
+  #awaitMissing(): void {
+    const missing = this.#awaited;
     clearTimeout(this.#quiet);
     if (missing.length === 0) this.#resolve();
-    else if (this.#hasTheirKind()) {
-      this.#quiet = setTimeout(this.#resolve, this.#patienceFor(missing));
-      this.#notice ??= setTimeout(() => this.#signs.onMissing(this.#missing), NOTICE_AFTER_MS);
+    else if (this.#signed || this.#hasTheirKind()) {
+      this.#quiet = setTimeout(this.#resolve, this.#signed ? QUIET_MS : this.#patienceFor(missing));
+      this.#notice ??= setTimeout(() => this.#signs.onMissing(this.#awaited), NOTICE_AFTER_MS);
     }
   }
 
@@ -139,6 +150,13 @@ export class Readiness {
     }
     clearTimeout(this.#quiet);
     if (!this.#signs.signal.aborted) this.#quiet = setTimeout(this.#resolve, KERNEL_PORT_MS);
+  }
+
+  /** A sign counts at once, but for workers that each open a member of a SO_REUSEPORT group: not all may have come. */
+  get #awaited(): HeldListener[] {
+    if (!this.#signed) return this.#missing;
+    const keys = new Set([...this.#listening].map(({ key }) => key));
+    return this.#missing.filter(({ reuseport, key }) => reuseport && keys.has(key));
   }
 
   /** What was let go of for a restart that is stop-first is listened on anew, and is another listener then. */
@@ -190,7 +208,7 @@ export class Readiness {
       const listeners = [...this.#listening].map(listener => listener.address);
       if (http) this.#status = (await httpStatus(http, listeners, asked, signal)) ?? this.#status;
       const good = http ? isGood(this.#status) : await acceptedBy(listeners, asked, signal);
-      if (good) this.#resolve();
+      if (good) this.#onSign();
       else if (!signal.aborted) setTimeout(() => void attempt(), PROBE_INTERVAL_MS);
     };
     void attempt();

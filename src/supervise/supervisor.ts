@@ -298,6 +298,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#save();
     this.#attempt('Connections are not handed over to it', () => this.#launcher.announce(running));
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
+    this.#releaseSurplus(running);
     if (old) void this.#drain(old);
     this.#answer({
       ok: true,
@@ -459,12 +460,29 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     const alive = new Set(this.generations.filter(running => !running.isGone).map(running => running.number));
     const isStale = ({ pinned, generations }: HeldListener) =>
       !pinned && ![...generations].some(number => alive.has(number));
-    const stale = this.holder.listeners.filter(isStale);
-    for (const listener of stale) {
+    this.#release(this.holder.listeners.filter(isStale));
+  }
+
+  /**
+   * Lets go of members of a SO_REUSEPORT group that the new generation does not open, before the old one is told to end: it
+   * serves them until it closes its own descriptors, and while we had ours the kernel would go on choosing them for
+   * clients (socket(7)), whom nobody accepts.
+   */
+  #releaseSurplus({ number }: Running): void {
+    const { listeners } = this.holder;
+    const opened = new Set(listeners.filter(({ generations }) => generations.has(number)).map(({ key }) => key));
+    const isSurplus = ({ pinned, reuseport, generations, key }: HeldListener) =>
+      !pinned && reuseport && !generations.has(number) && opened.has(key);
+    this.#release(listeners.filter(isSurplus));
+  }
+
+  #release(listeners: readonly HeldListener[]): void {
+    for (const listener of listeners) {
       this.holder.release(listener);
-      this.#emit({ type: 'released', address: formatAddress(listener.address) });
+      const isLast = this.holder.group(listener.key).length === 0;
+      this.#emit({ type: 'released', address: formatAddress(listener.address), isLast });
     }
-    if (stale.length > 0) this.#save();
+    if (listeners.length > 0) this.#save();
   }
 
   #mend(): void {

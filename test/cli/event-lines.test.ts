@@ -78,6 +78,16 @@ describe('EventLines', () => {
     ['a spawn', [{ type: 'spawned', generation: 1, pid: 5 }], undefined],
     ['a held port', [{ type: 'held', address: '0.0.0.0:80' }], { weight: 'aside', text: 'holding 0.0.0.0:80' }],
     [
+      'a listener that was let go of',
+      [{ type: 'released', address: '0.0.0.0:80', isLast: true }],
+      { weight: 'aside', text: 'let go of 0.0.0.0:80: nobody listens on it any more' },
+    ],
+    [
+      'a member of a group that was let go of',
+      [{ type: 'released', address: '0.0.0.0:80', isLast: false }],
+      { weight: 'aside', text: 'let go of one of the listeners on 0.0.0.0:80: the new generation opens fewer' },
+    ],
+    [
       'a wait',
       [{ type: 'waiting', generation: 1, address: '0.0.0.0:80', reason: '0.0.0.0:80 is kept', until: 12_400 }],
       { weight: 'wait', text: 'waiting: 0.0.0.0:80 is kept' },

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
@@ -35,6 +35,50 @@ test('workers that each open a SO_REUSEPORT listener get theirs back, and nobody
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
   expect(listenersAt(port)).toEqual(before);
   expect(run.events.filter(({ type }) => type === 'listening')).toHaveLength(4);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('members of a SO_REUSEPORT group that the new generation does not open get no more clients', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const [envFile, stay] = [join(made.folder, 'env'), join(made.folder, 'stay')];
+  const say = (members: number) => writeFileSync(envFile, `LISTENS="${`+127.0.0.1:${port} `.repeat(members)}"\n`);
+  writeFileSync(stay, '');
+  say(4);
+  await using run = new Supervised(LISTENS, { args: ['--env-file', envFile], env: { STAY: stay } });
+  await run.started();
+  await run.until(() => listenersAt(port).length === 4);
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  say(2);
+  run.kill('SIGHUP');
+  await run.event('state', ({ generation, state }) => generation === 1 && state === 'draining');
+  await run.until(() => listenersAt(port).length === 2);
+  // Of so many, half would go to the other two.
+  await clients.more(40);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  rmSync(stay);
+  expect(run.events.filter(({ type }) => type === 'released')).toMatchObject([{ isLast: false }, { isLast: false }]);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('the rest of a SO_REUSEPORT group is waited for, also when the sign of readiness has come', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const go = join(made.folder, 'go');
+  writeFileSync(go, '');
+  const args = ['--ready-line', '/^bound/'];
+  await using run = runListens(`+127.0.0.1:${port} ~+127.0.0.1:${port}`, { args, env: { GO: go } });
+  await run.started();
+  await run.until(() => listenersAt(port).length === 2);
+  const before = listenersAt(port);
+  rmSync(go);
+  run.kill('SIGHUP');
+  await run.event('notice', ({ text }) => text.includes(`does not listen on 127.0.0.1:${port} yet`));
+  expect(run.ready?.generation).toBe(1);
+  writeFileSync(go, '');
+  await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+  expect(listenersAt(port)).toEqual(before);
+  expect(run.events.some(({ type }) => type === 'released')).toBe(false);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
