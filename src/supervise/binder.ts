@@ -109,18 +109,33 @@ export class Binder {
     if (codeOf(error) === 'ABORT_ERR') return error; // nobody waits for it any more
     const address = formatAddress(wanted.address);
     const own = this.#host.holder.listeners.find(held => held.pinned && overlaps(held, wanted));
-    const isOurs = own !== undefined && codeOf(error) === 'EADDRINUSE';
-    const reason = isOurs
-      ? `Cannot bind ${address}: -p holds ${formatAddress(own.address)}, which covers it`
-      : error instanceof Error
-        ? error.message
-        : String(error);
+    const { reason, advice } =
+      own !== undefined && codeOf(error) === 'EADDRINUSE' ? explainHeld(address, own) : explainOther(error);
     running.blocked = reason;
-    const found = error instanceof RelistenError ? error.advice : undefined;
-    const advice = isOurs ? [`Name the address that the program binds: -p ${address}`] : [...(found ?? [])];
     this.#host.emit({ type: 'blocked', generation: running.number, address, reason, advice });
     return error;
   }
+}
+
+interface Explanation {
+  reason: string;
+  advice: string[];
+}
+
+/** Of the same address there is nothing better to name: a process has it, and another binds it a second time. */
+function explainHeld(address: string, own: HeldListener): Explanation {
+  const held = formatAddress(own.address);
+  return held === address
+    ? { reason: `Cannot bind ${address}: the program has it open already, from -p`, advice: [] }
+    : {
+        reason: `Cannot bind ${address}: -p holds ${held}, which covers it`,
+        advice: [`Name the address that the program binds: -p ${address}`],
+      };
+}
+
+function explainOther(error: unknown): Explanation {
+  const advice = error instanceof RelistenError ? [...(error.advice ?? [])] : [];
+  return { reason: error instanceof Error ? error.message : String(error), advice };
 }
 
 /** Whether nobody has it but we: programs listen on a wildcard to see whether a port is free, and close it again (vite). */

@@ -12,7 +12,8 @@ export interface HeldListener extends ListenerIdentity {
   readonly fd: number;
   readonly inode: number;
   readonly key: string;
-  readonly reuseport: boolean;
+  /** SO_REUSEPORT, which it also gets later: see intercept.ts. */
+  reuseport: boolean;
   /** Held because the user named it with -p: never released before the end. */
   readonly pinned: boolean;
   /** The port that the user named for both families with -p, and that this is for; undefined where an address was named. */

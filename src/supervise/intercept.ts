@@ -1,3 +1,4 @@
+import { fchownSync, fstatSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
 import { type EpollEntry, type SocketUses, usesOfSocket } from '../kernel/epoll.ts';
 import { codeOf, errnoOf } from '../kernel/errno.ts';
@@ -13,7 +14,7 @@ import {
   respondContinue,
   respondResult,
 } from '../kernel/seccomp.ts';
-import { getOption, listen, localAddress } from '../kernel/socket.ts';
+import { getOption, listen, localAddress, setOption } from '../kernel/socket.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
@@ -193,6 +194,7 @@ export class Interception {
   /** Puts the held listener in the place of the program's own socket, wherever the program has that. */
   #giveBack(held: HeldListener, socket: CallerSocket, { id, tid }: Notification): number {
     this.#giveBlocking(held, socket);
+    giveReuseport(held, socket);
     held.path?.claim();
     const { fds, entries } = usesOf(tid, socket);
     for (const fd of fds) {
@@ -352,6 +354,18 @@ function usesOf(tid: number, { inode, targetFd }: CallerSocket): SocketUses {
   } catch {
     return { fds: [targetFd], entries: [] };
   }
+}
+
+/**
+ * A listener without SO_REUSEPORT, or of another owner, would keep the program's next sockets from its address (socket(7);
+ * sk_reuseport_match() in net/ipv4/inet_connection_sock.c). The first that listens beside it makes it a group, also if it
+ * listened before it had the option (reuseport_add_sock() in net/core/sock_reuseport.c).
+ */
+function giveReuseport(held: HeldListener, socket: CallerSocket): void {
+  if (!socket.reuseport || held.reuseport) return;
+  fchownSync(held.fd, fstatSync(socket.fd).uid, -1);
+  setOption(held.fd, 'SO_REUSEPORT', 1);
+  held.reuseport = true;
 }
 
 /** Whether a socket has that address already; the kernel gives inode numbers out again. */

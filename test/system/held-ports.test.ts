@@ -132,6 +132,17 @@ test('a program that binds one host is not opened to all by a port without one',
   });
 });
 
+test('who binds the address of -p twice is not advised to name it', async () => {
+  const port = await freePort();
+  await using run = runListens(`!127.0.0.1:${port}`, { args: ['-p', `127.0.0.1:${port}`] });
+  await run.started();
+  expect(run.events.find(event => event.type === 'blocked')).toMatchObject({
+    reason: `Cannot bind 127.0.0.1:${port}: the program has it open already, from -p`,
+    advice: [],
+  });
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('a new version may bind the other family of a port that was named without one', async () => {
   using made = serverFolder();
   const port = await freePort();

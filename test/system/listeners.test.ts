@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet } from './clients.ts';
-import { freePort, Supervised } from './harness.ts';
+import { freePort, NOBODY, Supervised } from './harness.ts';
 import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
@@ -81,6 +81,32 @@ test('the rest of a SO_REUSEPORT group is waited for, also when the sign of read
   expect(run.events.some(({ type }) => type === 'released')).toBe(false);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
+
+for (const [who, tools, args] of [
+  ['relisten', [], []],
+  ['somebody else', ['root'], ['--user', String(NOBODY)]],
+] as const) {
+  needs('linux', 'python3', ...tools).test(
+    `a SO_REUSEPORT group grows from a port that -p names, for a server that runs as ${who}`,
+    async () => {
+      const port = await freePort();
+      const named = ['-p', `127.0.0.1:${port}`, ...args];
+      await using run = runListens(`+127.0.0.1:${port}`, { args: named, env: { WORKERS: '3', READY: '1' } });
+      await run.started();
+      await run.until(() => listenersAt(port).length === 3);
+      const before = listenersAt(port);
+      const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+      for (let restart = 0; restart < 2; restart++) {
+        await run.restart();
+        await clients.more(20);
+      }
+      expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+      expect(listenersAt(port)).toEqual(before);
+      expect(run.events.some(({ type }) => type === 'blocked')).toBe(false);
+      expect(await run.stop()).toMatchObject({ left: [] });
+    },
+  );
+}
 
 test('a server on an address of IPv6 gets its listener back, and nobody is lost', async () => {
   const port = await freePort();
