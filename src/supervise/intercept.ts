@@ -184,10 +184,7 @@ export class Interception {
     if (giveWay && (this.#given.has(named) || [...named.generations].some(number => number !== this.#generation)))
       return undefined;
     const opened = await openOneFamily(named, identity);
-    if (giveWay)
-      onNotice(
-        `The command binds ${formatAddress(identity.address)}, for which ${formatAddress(named.address)} of -p gives way: who waited there is reset (not with -p ${formatAddress(identity.address)})`,
-      );
+    if (giveWay) onNotice(describeGivingWay(identity, named));
     return opened;
   }
 
@@ -354,6 +351,14 @@ function usesOf(tid: number, { inode, targetFd }: CallerSocket): SocketUses {
   } catch {
     return { fds: [targetFd], entries: [] };
   }
+}
+
+/** -p cannot name `::` of IPv6 alone. */
+function describeGivingWay({ address, v6only }: ListenerIdentity, named: HeldListener): string {
+  const shown = formatAddress(address);
+  const wanted = v6only ? `${shown} for IPv6 alone` : shown;
+  const otherwise = v6only ? '' : ` (not with -p ${shown})`;
+  return `The command binds ${wanted}, for which ${formatAddress(named.address)} of -p gives way: who waited there is reset${otherwise}`;
 }
 
 /**
