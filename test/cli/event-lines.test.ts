@@ -47,6 +47,14 @@ describe('EventLines', () => {
       { weight: 'bad', text: 'generation 2 failed after 0 ms: exited with 1; generation 1 goes on' },
     ],
     [
+      'a start that was late, and ended well when it was told to',
+      [
+        { type: 'state', generation: 1, state: 'starting' },
+        { type: 'state', generation: 1, state: 'failed', reason: 'Not ready', exit: { code: 0, signal: null } },
+      ],
+      { weight: 'bad', text: 'generation 1 failed after 0 ms: Not ready' },
+    ],
+    [
       'a crash',
       [
         { type: 'state', generation: 1, state: 'ready', pid: 9 },
