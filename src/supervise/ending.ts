@@ -1,5 +1,7 @@
 import { descendants } from '../kernel/process.ts';
+import { clientsOn, hasAny } from './clients.ts';
 import { isWrapper } from './family.ts';
+import type { HeldListener } from './holder.ts';
 import type { Running } from './running.ts';
 
 /** Looks at a few processes below the main one; all processes of the host are looked at ever more seldom. */
@@ -10,6 +12,8 @@ const KILLED_MS = 5_000;
 /** A wrapper whose children are gone normally follows them at once. */
 const WRAPPER_GRACE_MS = 1_000;
 const WRAPPER_LOOK_MS = 250;
+/** Workers that follow their main process by themselves normally do so at once. */
+const REST_GRACE_MS = 250;
 
 export interface Ending {
   signal: NodeJS.Signals;
@@ -17,15 +21,18 @@ export interface Ending {
   graceMs: number;
   /** Ends the grace at once. */
   hurry: AbortSignal;
+  /** The held listeners of this generation. */
+  listeners(): HeldListener[];
 }
 
 /**
- * Ends a generation: the stop signal to its server, and at the deadline SIGKILL to all of it. Resolves when no process
- * is left, or when not even SIGKILL has ended it.
+ * Ends a generation: the stop signal to its server, then to those of its processes that outlive the main one and serve no
+ * client, and at the deadline SIGKILL to all of it. Resolves when no process is left, or when not even SIGKILL has ended it.
  *
  * @returns how many processes had to be killed
  */
-export async function endRunning(running: Running, { signal, graceMs, hurry }: Ending): Promise<number> {
+export async function endRunning(running: Running, ending: Ending): Promise<number> {
+  const { signal, graceMs, hurry } = ending;
   // No turn of the event loop where there is a process: the new generation waits for what the old one still accepts.
   if (running.pid === undefined) await running.spawning?.catch(() => {}); // whoever started it knows by now
   if (running.pid === undefined) running.finish(); // never spawned
@@ -41,7 +48,7 @@ export async function endRunning(running: Running, { signal, graceMs, hurry }: E
   const deadline = setTimeout(kill, graceMs);
   hurry.addEventListener('abort', kill);
   if (hurry.aborted) kill();
-  const stopLooking = lookAfter(running, signal);
+  const stopLooking = lookAfter(running, ending);
   await running.gone;
   stopLooking();
   clearTimeout(deadline);
@@ -51,19 +58,22 @@ export async function endRunning(running: Running, { signal, graceMs, hurry }: E
 }
 
 /**
- * Reminds a wrapper that stays alone, while the main process lives; and finds out, once it has ended, when the others of
- * its family have, where seccomp does not tell.
+ * Reminds a wrapper that stays alone, while the main process lives; once it has ended, tells those that it has left behind,
+ * and finds out when they have ended, too, where seccomp does not tell.
  */
-function lookAfter(running: Running, signal: NodeJS.Signals): () => void {
+function lookAfter(running: Running, { signal, listeners }: Ending): () => void {
   let timer: NodeJS.Timeout;
   let pauseMs = FIRST_LOOK_MS;
   let aloneSince: number | undefined;
+  let endedSince: number | undefined;
   const look = () => {
     const mainEnded = running.exit !== undefined;
     if (mainEnded && running.family().length === 0) {
       running.finish();
       return;
     }
+    if (mainEnded) endedSince ??= Date.now();
+    if (endedSince !== undefined && Date.now() - endedSince >= REST_GRACE_MS) tellRest(running, signal, listeners());
     const alone = !mainEnded && isLoneWrapper(running.pid);
     aloneSince = alone ? (aloneSince ?? Date.now()) : undefined;
     if (aloneSince !== undefined && Date.now() - aloneSince >= WRAPPER_GRACE_MS) {
@@ -75,6 +85,20 @@ function lookAfter(running: Running, signal: NodeJS.Signals): () => void {
   };
   timer = setTimeout(look, pauseMs);
   return () => clearTimeout(timer);
+}
+
+/**
+ * The stop signal to those whose main process has ended without them: workers that go on accepting (php -S), helpers (squid's
+ * pinger). Each gets it once, and none while it, or one below it, serves a client: a child that was forked for a connection
+ * (sshd, socketserver.ForkingMixIn) finishes it. Where clients are not to be seen nobody gets it.
+ */
+function tellRest(running: Running, signal: NodeJS.Signals, listeners: readonly HeldListener[]): void {
+  const { untold } = running;
+  if (untold.length === 0 || listeners.length === 0 || listeners.some(({ netns }) => netns !== undefined)) return;
+  const clients = clientsOn(listeners);
+  for (const pid of untold) {
+    if (!descendants(pid).some(ids => hasAny(ids.pid, clients))) running.tell(pid, signal);
+  }
 }
 
 function isLoneWrapper(pid: number | undefined): boolean {

@@ -34,6 +34,8 @@ export class Running {
   readonly gone: Promise<void>;
   readonly #resolveGone: () => void;
   readonly #claimed = new Set<number>();
+  /** Who got the stop signal. */
+  readonly #told = new Set<number>();
   readonly #onNotice: (text: string) => void;
   #isGone = false;
 
@@ -92,7 +94,19 @@ export class Running {
     // The tree is enough where its root is alive, and this is on the way of every restart.
     const tree = descendants(this.pid).filter(ids => !ids.zombie);
     const family = tree.length > 0 ? tree : this.family();
-    for (const pid of stopTargets(this.pid, family, isWrapper)) this.#send(pid, signal);
+    for (const pid of stopTargets(this.pid, family, isWrapper)) this.tell(pid, signal);
+  }
+
+  /** Those that the stop signal would go to now, and who have not got it. */
+  get untold(): number[] {
+    if (this.pid === undefined) return [];
+    return stopTargets(this.pid, this.family(), isWrapper).filter(pid => !this.#told.has(pid));
+  }
+
+  /** Sends the stop signal to one of its processes. */
+  tell(pid: number, signal: NodeJS.Signals): void {
+    this.#told.add(pid);
+    this.#send(pid, signal);
   }
 
   /** Sends a signal to every process that is left; answers how many there were. */

@@ -353,12 +353,14 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #orphansThatListenFor(running: Running): number[] {
     if (this.generations.some(other => other !== running)) return [];
     // Passed ones have others as well.
-    const listeners = this.holder.listeners.filter(
-      ({ pinned, generations }) => !pinned && generations.has(running.number),
-    );
+    const listeners = this.#listenersOf(running).filter(({ pinned }) => !pinned);
     if (listeners.length === 0) return [];
     const owners = ownersOf(new Set(listeners.map(({ inode }) => inode)), () => false);
     return [...new Set([...owners.values()].flat())].filter(pid => pid !== process.pid);
+  }
+
+  #listenersOf({ number }: Running): HeldListener[] {
+    return this.holder.listeners.filter(({ generations }) => generations.has(number));
   }
 
   #onCrash(running: Running, exit: ExitStatus): void {
@@ -439,7 +441,12 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Signals, waits, kills; resolves when no process of it is left. */
   async #end(running: Running, graceMs: number): Promise<void> {
-    const cut = await endRunning(running, { signal: this.options.stopSignal, graceMs, hurry: this.#hurry.signal });
+    const cut = await endRunning(running, {
+      signal: this.options.stopSignal,
+      graceMs,
+      hurry: this.#hurry.signal,
+      listeners: () => this.#listenersOf(running),
+    });
     this.#draining.delete(running);
     if (cut > 0) this.#emit({ type: 'cut', generation: running.number, processes: cut });
     this.#releaseStale();

@@ -1,14 +1,24 @@
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { socketInodes } from '../../src/kernel/proc-fd.ts';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { needs } from '../tools.ts';
-import { FreshClients, httpGet } from './clients.ts';
+import { FreshClients, httpGet, queueClients } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
 import { LISTENS_PY, runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 const { test } = needs('linux', 'python3');
+const LEAVES_WORKERS_PY = fileURLToPath(new URL('../fixtures/servers/leaves-workers.py', import.meta.url));
+
+/** Whether a process has accepted a client at a port. */
+function isConnected(pid: number, port: number): boolean {
+  const open = socketInodes(pid);
+  return dumpTcp({ localPort: port, states: ['ESTABLISHED'] }).some(({ inode }) => open.has(inode));
+}
 
 /** A server whose later generations do what the script says instead. */
 function fromSecondOn(script: string): string[] {
@@ -92,6 +102,26 @@ test('what relisten says begins a line of its own, also after half a line of the
   await run.restart();
   expect(await run.stop()).toMatchObject({ left: [] });
   expect(run.lines.filter(line => line.includes('half'))).toEqual(['half', 'half', 'half']);
+});
+
+test('workers that outlive their main process are told to stop, once they serve nobody', async () => {
+  using made = serverFolder();
+  const [port, hold] = [await freePort(), join(made.folder, 'hold')];
+  await using run = new Supervised(['python3', LEAVES_WORKERS_PY, String(port), hold]);
+  await run.started();
+  const main = run.ready?.pid;
+  await run.until(() => run.family(main).length === 3);
+  writeFileSync(hold, '');
+  const { outcome } = await queueClients({ port, host: '127.0.0.1' }, httpGet, 1);
+  await run.until(() => run.family(main).some(pid => isConnected(pid, port)));
+  run.kill('SIGHUP');
+  await run.until(() => run.family(main).length === 1);
+  expect(run.family(main).every(pid => isConnected(pid, port))).toBe(true);
+  rmSync(hold);
+  expect(await outcome).toMatchObject({ ok: 1 });
+  await run.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+  expect(await run.stop()).toMatchObject({ left: [] });
+  expect(run.events.some(({ type }) => type === 'cut')).toBe(false);
 });
 
 test('the oldest of too many that drain is ended', async () => {

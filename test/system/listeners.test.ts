@@ -388,7 +388,7 @@ needs('linux', 'nginx').test('a server that goes into the background is ended, a
 
 test('a process that left its parent and its session is found, and ended with its generation', async () => {
   const port = await freePort();
-  const script = `(setsid sh -c 'echo $$ >&2; exec sleep 300' &); exec python3 ${LISTENS_PY}`;
+  const script = `(setsid sh -c 'trap "" TERM; echo $$ >&2; exec sleep 300' &); exec python3 ${LISTENS_PY}`;
   await using run = runListens(`127.0.0.1:${port}`, { args: ['--drain', '1s'] }, ['sh', '-c', script]);
   await run.started();
   const daemon = Number(await run.line(/^\d+$/));
