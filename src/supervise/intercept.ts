@@ -76,7 +76,11 @@ export class Interception {
   readonly #bound = new Map<number, WantedAddress>();
   /** Held listeners that this generation got back. */
   readonly #given = new Set<HeldListener>();
+  /** Resolves when no process is under the filter any more, and the descriptor is closed. */
+  readonly empty: Promise<void>;
+  #resolveEmpty: () => void = () => {};
   #closed = false;
+  #retired = false;
   #warned = false;
   #shutdowns = 0;
 
@@ -84,24 +88,36 @@ export class Interception {
     this.#notifyFd = notifyFd;
     this.#generation = generation;
     this.#host = host;
+    this.empty = new Promise(fulfil => {
+      this.#resolveEmpty = fulfil;
+    });
     host.poller.add(notifyFd, POLLIN, revents => this.#onReady(revents));
   }
 
-  /** Gives up the descriptor: later calls of processes that are left fail with ENOSYS (seccomp_unotify(2)). */
-  close(): void {
-    if (this.#closed) return;
+  /**
+   * The generation is gone. Who left it in time (the session of somebody who is logged in, where the server is sshd) is
+   * under the filter all the same, and its calls would fail with ENOSYS if the descriptor were closed (seccomp_unotify(2)):
+   * from here on they happen as if nobody looked.
+   */
+  retire(): void {
+    this.#retired = true;
+  }
+
+  #close(): void {
     this.#closed = true;
     this.#host.poller.remove(this.#notifyFd);
     close(this.#notifyFd);
+    this.#resolveEmpty();
   }
 
   #onReady(revents: number): void {
     if ((revents & POLLIN) !== 0) {
       const notification = receive(this.#notifyFd);
-      if (notification) void this.#answer(notification);
+      if (notification && this.#retired) respondContinue(this.#notifyFd, notification.id);
+      else if (notification) void this.#answer(notification);
       return;
     }
-    this.close(); // POLLHUP: the last process under the filter has ended
+    this.#close(); // POLLHUP: the last process under the filter has ended
     this.#host.onEmpty();
   }
 
@@ -233,6 +249,7 @@ export class Interception {
       this.#remember(socket.inode, wanted);
       return done ? 0 : undefined;
     } catch (error) {
+      if (codeOf(error) === 'ABORT_ERR') return undefined; // it outlives its generation
       return errnoOf(codeOf(error) ?? 'EIO');
     }
   }
@@ -313,6 +330,7 @@ export class Interception {
 
   /** Keeps a duplicate of a new listener, and tells which one is listened on; not of what no client can know. */
   #listening(socket: CallerSocket): void {
+    if (this.#retired) return;
     const { holder } = this.#host;
     const wanted = this.#bound.get(socket.inode);
     this.#bound.delete(socket.inode);

@@ -188,7 +188,8 @@ export class Launcher {
     if (notifyFd !== undefined) this.#intercept(running, notifyFd, readiness, id => lifeline.waits(id));
     else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
     void spawned.exit.then(onExit);
-    void running.gone.then(() => lifeline.release());
+    // Who outlives the generation under its filter is not to be left alone with it, should we end first.
+    void Promise.all([running.gone, running.interception?.empty]).then(() => lifeline.release());
     void running.gone.then(() => {
       unlinkQuietly(beside(this.#directory, `ready-${running.number}`));
       unlinkQuietly(this.#consentOf(running));

@@ -5,7 +5,7 @@ import { close, setNonblocking } from '../kernel/fd.ts';
 import { pipe } from '../kernel/pipe.ts';
 import type { Reaper } from './reaper.ts';
 
-/** What must go on for a generation when relisten is killed. Every descriptor stays the caller's. */
+/** What must go on for a generation when relisten is killed, or ends before the last process under the filter. Every descriptor stays the caller's. */
 export interface Lifelines {
   /** The generation's main process, for people who look at the process table. */
   pid: number;
@@ -22,7 +22,7 @@ export interface Lifeline {
    * was killed, for no other descriptor is told of it again (seccomp_unotify(2)).
    */
   waits(id: bigint): void;
-  /** Ends the lifeline, once nobody of the generation is left. */
+  /** Ends the lifeline, once nobody of the generation is left, nor anybody under its filter. */
   release(): void;
 }
 

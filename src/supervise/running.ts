@@ -135,7 +135,7 @@ export class Running {
   finish(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.interception?.close();
+    this.interception?.retire();
     void (this.output?.close() ?? Promise.resolve()).then(this.#resolveGone);
   }
 }

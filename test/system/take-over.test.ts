@@ -226,7 +226,7 @@ test('after relisten was killed, a later bind of its server is answered, its out
   expect(await run.line(/late bind/)).toBe('late bind: ok');
   process.kill(server, 'SIGKILL');
   await run.end();
-  expect(guardianOf(server)).toBeUndefined();
+  await vi.waitFor(() => expect(guardianOf(server)).toBeUndefined());
 });
 
 test('without its guardian, too, it serves on, and a later bind fails at once instead of waiting for nobody', async () => {
