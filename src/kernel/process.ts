@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { KernelError } from './errno.ts';
 import { call } from './libc.ts';
 import { pids } from './procfs.ts';
@@ -20,6 +21,7 @@ const WNOHANG = 1;
 const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
+const CLD_EXITED = 1;
 /** Up to here si_code tells of an end (CLD_EXITED, CLD_KILLED, CLD_DUMPED). */
 const CLD_DUMPED = 3;
 const ESRCH = 3;
@@ -31,22 +33,38 @@ const SI_STATUS = 24;
 
 /** Looks for a child that has ended, without reaping it; undefined when there is none. */
 export function peekExit(): number | undefined {
-  return waitFor(P_ALL, 0, WNOHANG | WEXITED | WNOWAIT);
+  return waitFor(P_ALL, 0, WNOHANG | WEXITED | WNOWAIT)?.pid;
 }
 
-/** Reaps a child that has ended. */
-export function reap(pid: number): void {
-  waitFor(P_PID, pid, WNOHANG | WEXITED);
+/** How a process ended: with a code, or by a signal. */
+interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
 }
 
-function waitFor(type: number, id: number, options: number): number | undefined {
+/** Reaps a child that has ended; undefined where it has not, or is none of ours. */
+export function reap(pid: number): Exit | undefined {
+  return waitFor(P_PID, pid, WNOHANG | WEXITED)?.exit;
+}
+
+function waitFor(type: number, id: number, options: number): { pid: number; exit: Exit } | undefined {
   const info = Buffer.alloc(SIGINFO_BYTES);
   try {
     call('waitid', [type, id, info, options]);
   } catch {
     return undefined; // ECHILD: nobody to wait for
   }
-  return info.readInt32LE(SI_PID) || undefined;
+  const pid = info.readInt32LE(SI_PID);
+  if (pid === 0) return undefined;
+  const status = info.readInt32LE(SI_STATUS);
+  if (info.readInt32LE(SI_CODE) === CLD_EXITED) return { pid, exit: { code: status, signal: null } };
+  return { pid, exit: { code: null, signal: signalName(status) } };
+}
+
+/** Null for a real-time signal, which Node has no name for. */
+function signalName(number: number): NodeJS.Signals | null {
+  const names = Object.keys(constants.signals) as NodeJS.Signals[];
+  return names.find(name => constants.signals[name] === number) ?? null;
 }
 
 /**

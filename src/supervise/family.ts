@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import type { ProcessIds } from '../kernel/process.ts';
+import { startTicks } from '../kernel/procfs.ts';
 
 /**
  * The processes of a generation, main process first where it still exists: those of its session, and whatever descends
  * from one of them. Zombies do not count.
  *
  * @param main pid of the main process, which leads the session
- * @param isStray tells of one that left the session, and whose parents have ended, whether it belongs here all the same
+ * @param isStray tells of one that is not in the main process's session, nor descends from it, whether it belongs here all
+ * the same
  */
 export function familyOf(
   main: number,
@@ -25,6 +27,34 @@ export function familyOf(
   }
   const family = all.filter(ids => members.has(ids.pid) && !ids.zombie);
   return family.sort((a, b) => Number(b.pid === main) - Number(a.pid === main));
+}
+
+/**
+ * Who takes the place of a main process that has ended well: the process of its session that a server's own upgrade has
+ * started, and that has the listeners by now. A program that goes into the background makes a session of its own (daemon(7)).
+ *
+ * | left in the session                         | is it                                                        |
+ * |---------------------------------------------|--------------------------------------------------------------|
+ * | one, or a child of it, that has a listener  | yes                                                          |
+ * | several                                     | the youngest: old workers may still finish what they have    |
+ * | none that has a listener                    | nobody                                                       |
+ *
+ * @param listening processes that have a listener of the server open
+ */
+export function successorIn(
+  family: readonly ProcessIds[],
+  session: number,
+  listening: ReadonlySet<number>,
+  startOf: (pid: number) => number | undefined = startTicks,
+): number | undefined {
+  const members = new Map(family.map(ids => [ids.pid, ids]));
+  const topOf = (ids: ProcessIds): ProcessIds => {
+    const parent = members.get(ids.ppid);
+    return parent ? topOf(parent) : ids;
+  };
+  const tops = family.filter(({ pid }) => listening.has(pid)).map(topOf);
+  const successors = tops.filter(({ sid }) => sid === session).map(({ pid }) => pid);
+  return successors.sort((a, b) => (startOf(b) ?? 0) - (startOf(a) ?? 0) || b - a)[0];
 }
 
 /**

@@ -190,9 +190,10 @@ export class Launcher {
     void spawned.exit.then(onExit);
     // Who outlives the generation under its filter is not to be left alone with it, should we end first.
     void Promise.all([running.gone, running.interception?.empty]).then(() => lifeline.release());
+    const consent = this.#consentOf(running);
     void running.gone.then(() => {
       unlinkQuietly(beside(this.#directory, `ready-${running.number}`));
-      unlinkQuietly(this.#consentOf(running));
+      unlinkQuietly(consent);
     });
     onSpawned(spawned.pid);
   }
@@ -265,7 +266,7 @@ export class Launcher {
 
   /** Writes it down while nobody waits for it. */
   prepareAnnouncement(running: Running): void {
-    const facts = { generation: running.number, pid: running.pid, session: running.pid };
+    const facts = { generation: running.number, pid: running.pid, session: running.session };
     writeBeside(this.#directory, `ready-${running.number}`, JSON.stringify(facts));
     this.#announced.add(running);
   }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { becomeSubreaper, peekExit, reap } from '../kernel/process.ts';
+import type { ExitStatus } from './generation.ts';
 
 /**
  * Reaps the orphans below us, which come to us as pid 1 or subreaper (PR_SET_CHILD_SUBREAPER, prctl(2)). Looks first and
@@ -9,6 +10,8 @@ import { becomeSubreaper, peekExit, reap } from '../kernel/process.ts';
 export class Reaper {
   /** Children that libuv waits for. */
   readonly #left = new Set<number>();
+  /** Orphans whose end somebody waits for. */
+  readonly #followed = new Map<number, (exit: ExitStatus) => void>();
   readonly #onChild = () => this.#sweep();
 
   start(): void {
@@ -28,6 +31,11 @@ export class Reaper {
     child.once('exit', () => this.#left.delete(pid));
   }
 
+  /** Calls back once when an orphan that has come to us has ended, and was reaped; to be called while it lives. */
+  follow(pid: number, onExit: (exit: ExitStatus) => void): void {
+    this.#followed.set(pid, onExit);
+  }
+
   #sweep(): void {
     for (let seen = peekExit(); seen !== undefined; seen = peekExit()) {
       if (this.#left.has(seen)) {
@@ -35,7 +43,10 @@ export class Reaper {
         setImmediate(() => this.#sweep());
         return;
       }
-      reap(seen);
+      const exit = reap(seen);
+      const onExit = this.#followed.get(seen);
+      this.#followed.delete(seen);
+      if (exit) onExit?.(exit);
     }
   }
 }

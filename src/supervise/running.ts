@@ -33,6 +33,8 @@ export class Running {
   /** Resolves when the main process has ended and no process of the generation is left. */
   readonly gone: Promise<void>;
   readonly #resolveGone: () => void;
+  /** Of the process that was spawned, where another one has taken its place. */
+  #session: number | undefined;
   readonly #claimed = new Set<number>();
   /** Who got the stop signal. */
   readonly #told = new Set<number>();
@@ -69,9 +71,21 @@ export class Running {
     if (!isAlive(state)) this.over.abort();
   }
 
+  /** Of its processes, but for those that left it (setsid(2)). */
+  get session(): number | undefined {
+    return this.#session ?? this.pid;
+  }
+
+  /** Another of its processes is the main one from here on. */
+  replaceMain(pid: number): void {
+    this.#session = this.session;
+    this.pid = pid;
+  }
+
   /** Its processes that are left, main first. */
   family(): ProcessIds[] {
-    return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds(), ids => this.#isStray(ids));
+    const belongs = (ids: ProcessIds) => ids.sid === this.session || this.#isStray(ids);
+    return this.pid === undefined ? [] : familyOf(this.pid, allProcessIds(), belongs);
   }
 
   /** These belong to it, whatever they look like. */

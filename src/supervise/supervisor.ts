@@ -11,6 +11,7 @@ import { Binder } from './binder.ts';
 import { endRunning } from './ending.ts';
 import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
 import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
+import { successorIn } from './family.ts';
 import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
@@ -331,6 +332,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   #onExit(running: Running, exit: ExitStatus): void {
+    if (exit.code === 0 && running.state === 'ready' && this.#goesOn(running)) return;
     running.exit = exit;
     if (exit.code === 0 && running.state !== 'draining') running.claim(this.#orphansThatListenFor(running));
     const left = running.family().length;
@@ -347,6 +349,24 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
         break;
       case 'over': // whoever ends it waits for the rest of it
     }
+  }
+
+  /** A server has replaced itself (gunicorn, unicorn and hypnotoad do at SIGUSR2): the generation goes on with its new process. */
+  #goesOn(running: Running): boolean {
+    const inodes = this.holder.listeners.filter(one => one.generations.has(running.number)).map(one => one.inode);
+    const owners = ownersOf(new Set(inodes), () => false);
+    const successor = successorIn(running.family(), running.session ?? 0, new Set([...owners.values()].flat()));
+    if (successor === undefined) return false;
+    const text = `Generation ${running.number} has replaced its process ${running.pid} by ${successor}, and goes on`;
+    running.replaceMain(successor);
+    this.#reaper.follow(successor, exit => this.#onExit(running, exit));
+    this.#save();
+    this.#attempt('Connections are not handed over to it', () => {
+      this.#launcher.prepareAnnouncement(running);
+      this.#launcher.announce(running);
+    });
+    this.#emit({ type: 'notice', text });
+    return true;
   }
 
   /** Who has a listener of this generation; nobody where there is another one, which may have it too. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { ProcessIds } from '../../src/kernel/process.ts';
-import { familyOf, isWrapper, stopTargets } from '../../src/supervise/family.ts';
+import { familyOf, isWrapper, stopTargets, successorIn } from '../../src/supervise/family.ts';
 
 function process(pid: number, ppid: number, sid: number, zombie = false): ProcessIds {
   return { pid, state: zombie ? 'Z' : 'S', ppid, pgid: sid, sid, zombie };
@@ -27,6 +27,21 @@ describe('the family of a main process', () => {
   test('survives it', () => {
     const left = all.filter(ids => ids.pid !== 100);
     expect(familyOf(100, left).map(ids => ids.pid)).toEqual([101, 102, 103]);
+  });
+});
+
+describe('the place of a main process that has ended is taken by', () => {
+  const master = process(20, 1, 10);
+  const worker = process(21, 20, 10);
+  const daemon = process(30, 1, 30);
+  test.each([
+    ['the one that listens', [master, worker], [20, 21], 20],
+    ['the parent of the one that listens', [master, worker], [21], 20],
+    ['the youngest of several', [process(11, 1, 10), process(19, 1, 10)], [11, 19], 19],
+    ['nobody, where none listens', [master, worker], [], undefined],
+    ['nobody, where it has gone into the background', [daemon, process(31, 30, 30)], [30, 31], undefined],
+  ] as const)('%s', (_, family, listening, successor) => {
+    expect(successorIn(family, 10, new Set(listening), pid => pid)).toBe(successor);
   });
 });
 
