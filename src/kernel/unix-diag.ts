@@ -50,13 +50,16 @@ const MESSAGE_BYTES = 16; // struct unix_diag_msg
 const UDIAG_SHOW_NAME = 0x1;
 const UDIAG_SHOW_VFS = 0x2;
 const UDIAG_SHOW_PEER = 0x4;
+const UDIAG_SHOW_ICONS = 0x8;
 const UDIAG_SHOW_UID = 0x40; // Linux 5.3
 const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_VFS = 1;
 const UNIX_DIAG_PEER = 2;
+const UNIX_DIAG_ICONS = 3;
 const UNIX_DIAG_UID = 7;
+const LISTEN = 1 << 10;
 /** LISTEN and CLOSE: what is bound and not connected. */
-const BOUND = (1 << 10) | (1 << 7);
+const BOUND = LISTEN | (1 << 7);
 const ESTABLISHED = 1 << 1;
 
 /**
@@ -90,6 +93,25 @@ export function unixPeer(inode: number): number {
   };
   dumpStates(ESTABLISHED, UDIAG_SHOW_PEER, look);
   return peer;
+}
+
+/**
+ * How many connections nobody has accepted yet whose clients have closed their end meanwhile, by listener: for such a one
+ * the kernel has no inode any more (net/unix/diag.c, `sk_diag_dump_icons`).
+ *
+ * @throws KernelError as {@link dumpUnix} does
+ */
+export function closedInQueue(): Map<number, number> {
+  const closed = new Map<number, number>();
+  const look = (payload: Buffer) => {
+    if (payload.length < MESSAGE_BYTES) return;
+    const clients = decodeAttributes(payload.subarray(MESSAGE_BYTES)).get(UNIX_DIAG_ICONS) ?? Buffer.alloc(0);
+    let count = 0;
+    for (let at = 0; at + 4 <= clients.length; at += 4) if (clients.readUInt32LE(at) === 0) count++;
+    closed.set(payload.readUInt32LE(4), count);
+  };
+  dumpStates(LISTEN, UDIAG_SHOW_ICONS, look, () => closed.clear());
+  return closed;
 }
 
 function dumpStates(states: number, show: number, each: (payload: Buffer) => void, restart?: () => void): void {

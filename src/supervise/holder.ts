@@ -30,6 +30,8 @@ export interface HeldListener extends ListenerIdentity {
   afterMs?: number;
   /** Keeps the path of a unix socket in the file system. */
   path?: UnixPath;
+  /** A program does not start while somebody answers there: see first-look.ts. */
+  lookedAt?: boolean;
 }
 
 /** What the descriptor alone does not tell. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Address, formatAddress } from '../address.ts';
+import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { HangUps } from '../kernel/hang-up.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
@@ -12,6 +12,7 @@ import { endRunning } from './ending.ts';
 import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
 import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
 import { successorIn } from './family.ts';
+import { FirstLook } from './first-look.ts';
 import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
@@ -52,6 +53,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   readonly #launcher: Launcher;
   #current: Running | undefined;
   #next: Running | undefined;
+  /** Of the one that is starting, where nobody serves. */
+  #look: FirstLook | undefined;
   readonly #draining = new Set<Running>();
   readonly #requests = new Requests();
   /** The live server of {@link take}, which is not ours to end before another has taken its place. */
@@ -256,6 +259,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.options.strategy === 'stop-first' && this.#current) await this.#drain(this.#current);
     if (this.#stopping) return;
     this.#emit({ type: 'state', generation: running.number, state: 'starting' });
+    this.#look = this.#current ? undefined : new FirstLook(this.holder.listeners);
     try {
       await this.#launcher.launch(running, this.#expected, {
         onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
@@ -292,6 +296,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     const old = this.#current;
     running.become('ready');
     if (this.#lastReady === 0 && !this.#borrowed) this.#first = running;
+    this.#look?.end();
     this.#lastReady = running.number;
     this.#next = undefined;
     this.#current = running;
@@ -324,6 +329,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       const { exit } = running;
       this.#next = undefined;
       this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
+      for (const { address } of this.#look?.failed() ?? []) this.#emit({ type: 'notice', text: lookedAt(address) });
       const exitCode = exitCodeOfFailure(error, exit);
       this.#answer(failure(running, reason, exitCode));
       if (this.#current) this.#launcher.prepareLater(this.#current, this.#number + 1);
@@ -575,6 +581,10 @@ const adoption = () => import('./adopt.ts');
 
 const WENT_TO_BACKGROUND =
   'The command went into the background, and is ended: relisten supervises what stays in the foreground (nginx -g "daemon off;")';
+
+function lookedAt(address: SocketAddress): string {
+  return `The command looks whether somebody answers at ${formatAddress(address)}: from now on it finds nobody there while it starts alone, and its clients neither`;
+}
 
 /** A generation that failed to start has no clients: it gets this long at most to end by itself. */
 const FAILED_GRACE_MS = 5_000;

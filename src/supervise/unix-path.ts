@@ -19,6 +19,7 @@ export class UnixPath {
   readonly #link: string;
   readonly #inode: number;
   #watcher: FSWatcher | undefined;
+  #hidden = false;
   #closed = false;
 
   /**
@@ -55,7 +56,7 @@ export class UnixPath {
 
   /** Puts the name back if it is missing. A name that means another file by now is somebody else's, and stays. */
   restore(): void {
-    if (this.#closed || lstatSync(this.#name, { throwIfNoEntry: false })) return;
+    if (this.#closed || this.#hidden || lstatSync(this.#name, { throwIfNoEntry: false })) return;
     try {
       linkSync(this.#link, this.#name);
     } catch {
@@ -63,11 +64,23 @@ export class UnixPath {
     }
   }
 
+  /** Removes the name, if it means our socket, until it is shown or claimed: clients that come are refused, who waits goes on. */
+  hide(): void {
+    this.#hidden = true;
+    this.#removeName();
+  }
+
+  show(): void {
+    this.#hidden = false;
+    this.restore();
+  }
+
   /**
    * Puts the name back even over another file: a generation that bound it anew is getting the held socket instead. Not over
    * another user's, which in a directory with the sticky bit nobody but root could remove.
    */
   claim(): void {
+    this.#hidden = false;
     const there = lstatSync(this.#name, { throwIfNoEntry: false });
     if (there && (there.ino === this.#inode || there.uid !== lstatSync(this.#link).uid)) return;
     const spare = `${this.#link}.new`;
@@ -91,8 +104,12 @@ export class UnixPath {
     this.#closed = true;
     this.#watcher?.close();
     remove(this.#link);
-    if (withName && lstatSync(this.#name, { throwIfNoEntry: false })?.ino === this.#inode) remove(this.#name);
+    if (withName) this.#removeName();
     close(this.#directory);
+  }
+
+  #removeName(): void {
+    if (lstatSync(this.#name, { throwIfNoEntry: false })?.ino === this.#inode) remove(this.#name);
   }
 }
 

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
 import { encodeAttribute } from '../../src/kernel/netlink.ts';
 import { accept, bind, connect, listen, socket } from '../../src/kernel/socket.ts';
-import { decodeUnixMessage, dumpUnix, unixPeer } from '../../src/kernel/unix-diag.ts';
+import { closedInQueue, decodeUnixMessage, dumpUnix, unixPeer } from '../../src/kernel/unix-diag.ts';
 
 test('a listener is shown with its path and its file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'unix-'));
@@ -50,6 +50,21 @@ test('a connection tells its other end, once that is accepted', () => {
   close(accepted);
   expect(unixPeer(ino)).toBe(0);
   close(client);
+  close(listener);
+});
+
+test('a listener tells how many of those who wait have closed their end', () => {
+  const address = { family: 'unix', path: `\0relisten-unix-queue-${process.pid}` } as const;
+  const [listener, patient, hasty] = [socket('unix'), socket('unix'), socket('unix')];
+  const { ino } = fstatSync(listener);
+  bind(listener, address);
+  listen(listener, 2);
+  for (const client of [patient, hasty]) connect(client, address);
+  expect(closedInQueue().get(ino)).toBe(0);
+  close(hasty);
+  expect(closedInQueue().get(ino)).toBe(1);
+  close(patient);
+  expect(closedInQueue().get(ino)).toBe(2);
   close(listener);
 });
 

@@ -49,6 +49,18 @@ test("claims the name back from a newcomer's file", async () => {
   kept.close();
 });
 
+test('hides the name until it is shown or claimed', async () => {
+  const kept = new UnixPath(path, inode);
+  for (const back of [() => kept.show(), () => kept.claim()]) {
+    kept.hide();
+    kept.restore();
+    expect(existsSync(path)).toBe(false);
+    back();
+    expect(await ask()).toBe('hello');
+  }
+  kept.close();
+});
+
 test('leaves nothing behind', () => {
   const kept = new UnixPath(path, inode);
   kept.close();

@@ -1,13 +1,14 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { needs } from '../tools.ts';
-import { ask, FreshClients, httpGet, type Tally } from './clients.ts';
+import { ask, FreshClients, httpGet, queueClients, type Tally } from './clients.ts';
 import { NOBODY, type RunOptions, Supervised } from './harness.ts';
-import { runListens, whoAnswered } from './listens.ts';
+import { LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
+const LOOKS_FIRST_PY = fileURLToPath(new URL('../fixtures/servers/looks-first.py', import.meta.url));
 const RESTARTS = 4;
 const UNIX_JS = fileURLToPath(new URL('../fixtures/servers/unix.js', import.meta.url));
 
@@ -89,3 +90,63 @@ needs('linux', 'python3').test('a server that leaves its stale path behind start
   expect(await run.stop()).toMatchObject({ left: [] });
   expect(existsSync(path)).toBe(false);
 });
+
+function stopFirst(run: Supervised): void {
+  run.kill('SIGHUP');
+  process.kill(run.ready?.pid ?? 0, 'SIGCONT');
+}
+
+for (const [what, args, order] of [
+  ['crashed', [], run => process.kill(run.ready?.pid ?? 0, 'SIGKILL')],
+  ['is restarted stop-first', ['--strategy', 'stop-first'], stopFirst],
+] as [string, string[], (run: Supervised) => void][]) {
+  needs('linux', 'python3').test(
+    `a server that looks whether somebody answers starts again after it ${what}`,
+    async () => {
+      using made = serverFolder();
+      const path = join(made.folder, 'app.sock');
+      await using run = await new Supervised(['python3', LOOKS_FIRST_PY, path], { args }).started();
+      const failures = () => run.events.filter(event => event.type === 'state' && event.state === 'failed').length;
+      const again = async () => {
+        const from = run.events.length;
+        process.kill(run.ready?.pid ?? 0, 'SIGSTOP'); // for clients to wait in the queue
+        const waiting = await queueClients({ path }, httpGet, 5);
+        order(run);
+        await run.event('state', ({ state }) => state === 'ready', from);
+        const { refused, reset, eof, timeout, other } = await waiting.outcome;
+        expect({ refused, timeout, other }).toEqual({ refused: 0, timeout: 0, other: 0 });
+        expect(reset + eof).toBeLessThanOrEqual(1); // the one that it was answering
+      };
+      await again();
+      expect(failures()).toBe(1);
+      await run.event('notice', ({ text }) => text.includes(`looks whether somebody answers at ${path}`));
+      // Now it is known.
+      await again();
+      await again();
+      expect(failures()).toBe(1);
+      expect(whoAnswered((await ask({ path }, httpGet)).answer).generation).toBe(run.ready?.generation);
+      expect(await run.stop()).toMatchObject({ left: [] });
+      expect(readdirSync(made.folder).filter(file => file.includes('app.sock'))).toEqual([]);
+    },
+  );
+}
+
+needs('linux', 'python3').test(
+  'a server that fails without a look keeps its clients waiting in the queue',
+  async () => {
+    using made = serverFolder();
+    const path = join(made.folder, 'app.sock');
+    const broken = join(made.folder, 'broken');
+    const command = ['sh', '-c', `[ -e ${broken} ] && exit 3; exec python3 ${LISTENS_PY}`];
+    await using run = await runListens(`unix:${path}`, {}, command).started();
+    writeFileSync(broken, '');
+    process.kill(run.ready?.pid ?? 0, 'SIGKILL');
+    await run.event('state', ({ generation, state }) => generation === 2 && state === 'failed');
+    const clients = new FreshClients({ path }, httpGet, 50); // no more than its backlog
+    await run.event('state', ({ generation, state }) => generation === 4 && state === 'failed');
+    rmSync(broken);
+    await clients.more(10);
+    expect(await clients.stop()).toMatchObject({ refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] });
+    expect(await run.stop()).toMatchObject({ left: [] });
+  },
+);
