@@ -13,10 +13,24 @@ import { argumentsOf, environmentOf } from '../kernel/procfs.ts';
  * `/tmp/tsx-0/4711.pipe`: for itself and its own children, because nobody else could know where to connect.
  */
 export function isPrivate(address: SocketAddress, pid: number): boolean {
-  if (address.family !== 'unix') return false;
-  const isNamed = (name: string) => name.split(/\D+/).includes(String(pid));
-  if (address.path.startsWith('\0')) return isNamed(address.path);
-  return TEMPORARY.some(directory => address.path.startsWith(`${directory}/`)) && isNamed(basename(address.path));
+  if (address.family !== 'unix' || !hasNumber(address.path, pid)) return false;
+  return address.path.startsWith('\0') || TEMPORARY.some(directory => address.path.startsWith(`${directory}/`));
+}
+
+/**
+ * Whether a unix socket, wherever it is, has the pid of its process in its name: the next generation's has another one. Not by
+ * a number that a container's first processes have: it may be a version's (php8.2-fpm.sock).
+ */
+export function isNamedAfter(address: SocketAddress, pid: number): boolean {
+  return address.family === 'unix' && pid >= RESERVED_PIDS && hasNumber(address.path, pid);
+}
+
+/** Pids below are given out once in a pid namespace (kernel/pid.c). */
+const RESERVED_PIDS = 300;
+
+function hasNumber(path: string, pid: number): boolean {
+  const name = path.startsWith('\0') ? path : basename(path);
+  return name.split(/\D+/).includes(String(pid));
 }
 
 const TEMPORARY = ['/tmp', '/var/tmp', tmpdir()];

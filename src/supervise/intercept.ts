@@ -15,10 +15,11 @@ import {
   respondResult,
 } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress, setOption } from '../kernel/socket.ts';
-import { isDebugger, isPrivate } from './bystander.ts';
+import { isDebugger, isNamedAfter, isPrivate } from './bystander.ts';
 import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
-import { type HeldListener, type Holder, keepPath } from './holder.ts';
+import { type HeldListener, type Holder, type HoldOptions, keepPath } from './holder.ts';
 import { bothFamiliesPort, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
+import { isStillAt } from './unix-path.ts';
 
 /** A bind(2) of a TCP socket that a process asks for. */
 export interface WantedBind extends ListenerIdentity {
@@ -49,7 +50,8 @@ export interface InterceptionHost {
   /** Has a process's epoll instances watch the listener. @throws where they cannot be had */
   watchAgain(pid: number, entries: readonly EpollEntry[], listener: HeldListener): void;
   /**
-   * A held listener is listened on, or a listener of a port that the kernel chose (then undefined).
+   * A held listener is listened on, or one that no later generation can ask for by its name (then undefined): of a port that
+   * the kernel chose, or a unix socket of a temporary name.
    *
    * @param isNew it was not held before
    */
@@ -337,10 +339,9 @@ export class Interception {
     if (wanted && isPrivate(wanted.address, socket.pid)) return;
     let listener = holder.byInode(socket.inode);
     const isNew = listener === undefined;
-    if (!listener && wanted && (wanted.address.family === 'unix' || isBoundTo(socket.fd, wanted.address))) {
+    if (!listener && wanted && hasItsName(socket, wanted.address)) {
       const facts = { ...wanted, debugger: isDebugger(wanted.address, socket.pid) };
-      listener = holder.hold(duplicate(socket.fd), facts);
-      this.#keepPath(listener);
+      listener = this.#hold(socket, facts);
     }
     if (listener) {
       this.#given.add(listener);
@@ -350,14 +351,22 @@ export class Interception {
     this.#host.onListen(listener, isNew);
   }
 
-  #keepPath(listener: HeldListener): void {
+  /** @returns undefined where its path means it no more: nobody would find it there, nor bind it again */
+  #hold({ fd, inode }: CallerSocket, facts: HoldOptions & WantedAddress): HeldListener | undefined {
+    const { holder } = this.#host;
+    const listener = holder.hold(duplicate(fd), facts);
     try {
       keepPath(listener);
     } catch (error) {
+      if (facts.address.family === 'unix' && !isStillAt(facts.address.path, inode)) {
+        holder.release(listener);
+        return undefined;
+      }
       const why = error instanceof Error ? error.message : String(error);
       const shown = formatAddress(listener.address);
       this.#host.onNotice(`Cannot keep a hard link to ${shown}, clients may miss it during a restart: ${why}`);
     }
+    return listener;
   }
 }
 
@@ -389,6 +398,11 @@ function giveReuseport(held: HeldListener, socket: CallerSocket): void {
   fchownSync(held.fd, fstatSync(socket.fd).uid, -1);
   setOption(held.fd, 'SO_REUSEPORT', 1);
   held.reuseport = true;
+}
+
+/** Whether the next generation can mean a listener by the address that it was bound to. */
+function hasItsName({ fd, pid }: CallerSocket, address: SocketAddress): boolean {
+  return address.family === 'unix' ? !isNamedAfter(address, pid) : isBoundTo(fd, address);
 }
 
 /** Whether a socket has that address already; the kernel gives inode numbers out again. */

@@ -122,6 +122,19 @@ function remove(path: string): void {
 }
 
 /**
+ * Whether a socket that was bound to a path is still to be found there, as far as the kernel tells: servers bind a temporary
+ * name, and rename it when they listen (haproxy).
+ *
+ * @param socket inode of the socket itself, not of its file
+ */
+export function isStillAt(path: string, socket: number): boolean {
+  const here = fileIdentity(path);
+  if (!here) return false;
+  const bound = fileOf(socket);
+  return !bound || sameFile(here, bound);
+}
+
+/**
  * An ordinary user can do nothing here that the program could not. As root we go by nothing less than the kernel's word,
  * which it does not give for other network namespaces, without unix_diag, and for some overlays of several file systems.
  */

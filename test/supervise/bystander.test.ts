@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { expect } from 'vitest';
-import { isDebugger, isPrivate } from '../../src/supervise/bystander.ts';
+import { isDebugger, isNamedAfter, isPrivate } from '../../src/supervise/bystander.ts';
 import { needs } from '../tools.ts';
 
 const { test } = needs('linux');
@@ -23,8 +23,23 @@ test.each([
   expect(isPrivate({ family: 'unix', path }, 4711)).toBe(expected);
 });
 
+test.each([
+  ['/run/app-4711.sock', true],
+  ['/run/stats.sock.4711.tmp', true],
+  ['/run/4711/app.sock', false],
+  ['/run/app-14711.sock', false],
+  ['\0app-4711', true],
+])('whether %j is named after process 4711: %s', (path, expected) => {
+  expect(isNamedAfter({ family: 'unix', path }, 4711)).toBe(expected);
+});
+
+test('a number that a version may have is no pid', () => {
+  expect(isNamedAfter({ family: 'unix', path: '/run/php8.2-fpm.sock' }, 8)).toBe(false);
+});
+
 test('TCP is never private', () => {
   expect(isPrivate({ family: 'IPv4', host: '127.0.0.1', port: 4711 }, 4711)).toBe(false);
+  expect(isNamedAfter({ family: 'IPv4', host: '127.0.0.1', port: 4711 }, 4711)).toBe(false);
 });
 
 test.each([

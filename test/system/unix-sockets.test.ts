@@ -1,10 +1,10 @@
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet, queueClients, type Tally } from './clients.ts';
-import { NOBODY, type RunOptions, Supervised } from './harness.ts';
+import { freePort, NOBODY, type RunOptions, Supervised } from './harness.ts';
 import { LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
@@ -150,3 +150,36 @@ needs('linux', 'python3').test(
     expect(await run.stop()).toMatchObject({ left: [] });
   },
 );
+
+/** Listens under a temporary name, renames it, and only then says where it serves TCP. */
+const RENAMES = `
+  const { createServer } = require('node:http');
+  const [path, temporary, port] = [process.argv[1], process.argv[2].replace('PID', process.pid), Number(process.argv[3])];
+  const answer = (_, response) => response.end(process.env.RELISTEN_GENERATION);
+  createServer(answer).listen(temporary, () => {
+    require('node:fs').renameSync(temporary, path);
+    createServer(answer).listen(port, '127.0.0.1');
+  });
+`;
+
+for (const temporary of ['app.sock.PID.tmp', 'app.sock.tmp']) {
+  const name = `a socket that is bound as ${temporary} and renamed is its generation's own, and nobody waits for it`;
+  needs('linux').test(name, async () => {
+    // Where names that have a pid in them are not anyhow taken for private ones.
+    const folder = mkdtempSync(join('/dev/shm', 'relisten-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'app.sock');
+    const [port, bound] = [await freePort(), join(folder, temporary)];
+    await using run = await new Supervised([process.execPath, '-e', RENAMES, path, bound, String(port)]).started();
+    await run.event('listening', ({ address }) => address === `127.0.0.1:${port}`);
+    if (temporary.includes('PID')) expect(run.events.filter(({ type }) => type === 'listening')).toHaveLength(1);
+    for (let generation = 2; generation < 4; generation++) {
+      await run.restart();
+      const { answer } = await ask({ path }, httpGet);
+      expect(answer.endsWith(`${generation}\r\n0\r\n\r\n`) || answer.endsWith(`\r\n\r\n${generation}`)).toBe(true);
+    }
+    const notices = run.events.flatMap(event => (event.type === 'notice' ? [event.text] : []));
+    expect(notices.filter(text => !text.startsWith('SIGHUP'))).toEqual([]);
+    expect(await run.stop()).toMatchObject({ left: [] });
+  });
+}
