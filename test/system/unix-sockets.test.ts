@@ -142,7 +142,7 @@ needs('linux', 'python3').test(
     writeFileSync(broken, '');
     process.kill(run.ready?.pid ?? 0, 'SIGKILL');
     await run.event('state', ({ generation, state }) => generation === 2 && state === 'failed');
-    const clients = new FreshClients({ path }, httpGet, 50); // no more than its backlog
+    const clients = new FreshClients({ path }, httpGet, 250); // no more of them than its backlog
     await run.event('state', ({ generation, state }) => generation === 4 && state === 'failed');
     rmSync(broken);
     await clients.more(10);
