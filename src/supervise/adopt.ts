@@ -15,6 +15,7 @@ import { dumpTcp } from '../kernel/sock-diag.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { familyOf, isWrapper } from './family.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
+import { allListeners } from './listen-watch.ts';
 import { toSocketAddress } from './ports.ts';
 import type { SavedState } from './state-file.ts';
 
@@ -111,15 +112,6 @@ function withOthers(pid: number, listeners: HeldListener[], holder: Holder): Pic
     }
   }
   return { listeners, notices };
-}
-
-/** Of our network. */
-function allListeners(): Wanted[] {
-  const tcp = dumpTcp({ states: ['LISTEN'] }).map(({ inode, local }) => ({ inode, address: local }));
-  const unix = readUnixTable().flatMap(({ state, path, inode }): Wanted[] => {
-    return state === 'LISTEN' && path !== undefined ? [{ inode, address: { family: 'unix', path } }] : [];
-  });
-  return [...tcp, ...unix];
 }
 
 async function listenersAt(address: Address): Promise<Wanted[]> {

@@ -76,6 +76,8 @@ export class Interception {
   readonly #host: InterceptionHost;
   /** Addresses of sockets that were bound and do not listen yet, by inode. */
   readonly #bound = new Map<number, WantedAddress>();
+  /** Inodes of sockets that a call of listen(2) was for. */
+  readonly #seen = new Set<number>();
   /** Held listeners that this generation got back. */
   readonly #given = new Set<HeldListener>();
   /** Resolves when no process is under the filter any more, and the descriptor is closed. */
@@ -94,6 +96,11 @@ export class Interception {
       this.#resolveEmpty = fulfil;
     });
     host.poller.add(notifyFd, POLLIN, revents => this.#onReady(revents));
+  }
+
+  /** Whether a listener's inode is known: of a socket that a call of listen(2) was for, or that is held. */
+  knows(inode: number): boolean {
+    return this.#seen.has(inode) || this.#host.holder.byInode(inode) !== undefined;
   }
 
   /**
@@ -274,6 +281,7 @@ export class Interception {
     if (!socket) return undefined;
     try {
       if (!isWaiting(this.#notifyFd, notification.id)) return undefined;
+      this.#see(socket.inode);
       if (socket.domain === 'unix') return this.#listenUnix(socket);
       const backlog = Number(BigInt.asIntN(32, notification.args[1]));
       try {
@@ -286,6 +294,13 @@ export class Interception {
     } finally {
       close(socket.fd);
     }
+  }
+
+  #see(inode: number): void {
+    this.#seen.add(inode);
+    // A program that opens a listener for each of its clients has closed the first by then.
+    const [oldest] = this.#seen;
+    if (this.#seen.size > MAX_BOUND && oldest !== undefined) this.#seen.delete(oldest);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatAddress } from '../address.ts';
+import { formatAddress, type SocketAddress } from '../address.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { executableOf } from '../kernel/procfs.ts';
@@ -10,7 +10,7 @@ import type { EventFacts } from './events.ts';
 import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
-import { watchForListener } from './listen-watch.ts';
+import { watchForListener, watchForUnseen } from './listen-watch.ts';
 import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { openOneFamily } from './ports.ts';
@@ -226,7 +226,7 @@ export class Launcher {
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness, onWaiting: (id: bigint) => void): void {
     const { holder, poller, binder, reaper, isStopping, emit } = this.#host;
-    running.interception = new Interception(notifyFd, running.number, {
+    const interception = new Interception(notifyFd, running.number, {
       holder,
       poller,
       bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
@@ -250,6 +250,15 @@ export class Launcher {
         if (running.exit) running.finish();
       },
     });
+    running.interception = interception;
+    watchForUnseen(
+      running,
+      inode => interception.knows(inode),
+      addresses => {
+        emit({ type: 'notice', text: describeUnseen(running.number, addresses) });
+        readiness.onListen(undefined);
+      },
+    );
   }
 
   #isOpenIn(running: Running, inode: number): boolean {
@@ -302,4 +311,9 @@ const FIRST_PASSED = 3;
 function describeMissing(generation: number, missing: readonly HeldListener[]): string {
   const addresses = missing.map(({ address }) => formatAddress(address)).join(', ');
   return `Generation ${generation} does not listen on ${addresses} yet, which the one before it does: it gets more time`;
+}
+
+function describeUnseen(generation: number, addresses: readonly SocketAddress[]): string {
+  const shown = addresses.map(formatAddress).join(', ');
+  return `Generation ${generation} listens on ${shown}, but not by listen(2) (io_uring?): it is not held, and --no-intercept --strategy stop-first restarts it`;
 }

@@ -1,9 +1,18 @@
+import type { SocketAddress } from '../address.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import type { Running } from './running.ts';
 
 const LOOK_MS = 50;
+/** Under interception most have called listen(2) before anybody looks. */
+const SELDOM_LOOK_MS = 1_000;
+
+/** A listener as the kernel shows it. */
+export interface SeenListener {
+  inode: number;
+  address: SocketAddress;
+}
 
 /**
  * Waits until a process of a starting generation listens, where listen(2) is not intercepted and nothing was passed: all
@@ -12,14 +21,44 @@ const LOOK_MS = 50;
 export function watchForListener(running: Running, onListen: () => void): void {
   const look = () => {
     if (running.starting.signal.aborted) return;
-    if (listens(running)) onListen();
+    if (listenersOf(running).length > 0) onListen();
     else setTimeout(look, LOOK_MS);
   };
   look();
 }
 
-function listens(running: Running): boolean {
-  const inodes = new Set(dumpTcp({ states: ['LISTEN'] }).map(socket => socket.inode));
-  for (const { state, inode } of readUnixTable()) if (state === 'LISTEN') inodes.add(inode);
-  return running.family().some(({ pid }) => [...socketInodes(pid)].some(inode => inodes.has(inode)));
+/**
+ * Looks for a listener that no listen(2) was seen of, while a generation starts: io_uring listens as well (IORING_OP_LISTEN,
+ * Linux 6.11), and seccomp(2) sees nothing of that.
+ *
+ * @param isKnown whether a listener with that inode is held, or left alone
+ * @param onListen called once, with what is listened on unseen
+ */
+export function watchForUnseen(
+  running: Running,
+  isKnown: (inode: number) => boolean,
+  onListen: (addresses: SocketAddress[]) => void,
+): void {
+  const { signal } = running.starting;
+  const look = () => {
+    const unseen = listenersOf(running).filter(({ inode }) => !isKnown(inode));
+    if (unseen.length > 0) onListen(unseen.map(({ address }) => address));
+    else timer.refresh();
+  };
+  const timer = setTimeout(look, SELDOM_LOOK_MS);
+  signal.addEventListener('abort', () => clearTimeout(timer));
+}
+
+function listenersOf(running: Running): SeenListener[] {
+  const inodes = new Set(running.family().flatMap(({ pid }) => [...socketInodes(pid)]));
+  return allListeners().filter(({ inode }) => inodes.has(inode));
+}
+
+/** Every listener with an address, of our network. */
+export function allListeners(): SeenListener[] {
+  const tcp = dumpTcp({ states: ['LISTEN'] }).map(({ inode, local }) => ({ inode, address: local }));
+  const unix = readUnixTable().flatMap(({ state, path, inode }): SeenListener[] => {
+    return state === 'LISTEN' && path !== undefined ? [{ inode, address: { family: 'unix', path } }] : [];
+  });
+  return [...tcp, ...unix];
 }

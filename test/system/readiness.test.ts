@@ -1,16 +1,18 @@
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { needs } from '../tools.ts';
-import { FreshClients, httpGet } from './clients.ts';
+import { ask, FreshClients, httpGet } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
 import { serverFolder } from './servers.ts';
 
 const LATE_READY_PY = fileURLToPath(new URL('../fixtures/servers/late-ready.py', import.meta.url));
 const GREETER_PY = fileURLToPath(new URL('../fixtures/servers/greeter.py', import.meta.url));
 const INNER_PORT_PY = fileURLToPath(new URL('../fixtures/servers/inner-port.py', import.meta.url));
+const URING_PY = fileURLToPath(new URL('../fixtures/servers/uring.py', import.meta.url));
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 /** More than one round of probes, and than a restart takes without one. */
 const SOME_CLIENTS = 60;
@@ -131,6 +133,17 @@ test('a new generation that moves to a port that the kernel chose fails, and tha
   run.kill('SIGHUP');
   const failed = await run.event('state', ({ state }) => state === 'failed');
   expect(failed.reason).toContain(`it listens on a port that the kernel chose, not on 127.0.0.1:${port}`);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a server that listens by io_uring is ready, and that it is not held is said', async ({ skip }) => {
+  // Since Linux 6.11, and many containers forbid it.
+  skip(spawnSync('python3', [URING_PY, '0']).status !== 0, 'no io_uring that listens');
+  const port = await freePort();
+  await using run = await new Supervised(['python3', URING_PY, String(port)]).started();
+  const unseen = `Generation 1 listens on 127.0.0.1:${port}, but not by listen(2)`;
+  await run.event('notice', ({ text }) => text.startsWith(unseen));
+  expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
