@@ -66,7 +66,7 @@ test('the rest of a SO_REUSEPORT group is waited for, also when the sign of read
   const port = await freePort();
   const go = join(made.folder, 'go');
   writeFileSync(go, '');
-  const args = ['--ready-line', '/^bound/'];
+  const args = ['--ready-line', '/^listening/'];
   await using run = runListens(`+127.0.0.1:${port} ~+127.0.0.1:${port}`, { args, env: { GO: go } });
   await run.started();
   await run.until(() => listenersAt(port).length === 2);
