@@ -61,6 +61,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #borrowed: Running | undefined;
   #number = 0;
   #failures = 0;
+  /** Whether a generation was ever ready while the one before it was. */
+  #hasOverlapped = false;
   /** Number of the generation that was ready last; 0 before the first. */
   #lastReady = 0;
   /** The first that was ready, where it took nobody's place. */
@@ -294,6 +296,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   #onReady(running: Running): void {
     const old = this.#current;
+    if (old) this.#hasOverlapped = true;
     running.become('ready');
     if (this.#lastReady === 0 && !this.#borrowed) this.#first = running;
     this.#look?.end();
@@ -345,7 +348,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (left === 0) running.finish();
     switch (meaningOfExit(running.state, exit, this.#current !== undefined)) {
       case 'failed-start':
-        this.#onFailed(running, new Error(describeExit(exit)));
+        this.#onFailed(running, new Error(`${describeExit(exit)}${this.#adviceFor(exit)}`));
         break;
       case 'done':
         this.#onDone(running, left);
@@ -373,6 +376,12 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     });
     this.#emit({ type: 'notice', text });
     return true;
+  }
+
+  /** A pid file or a lock keeps many a server from running twice (apache exits with 0 then); not one of which two have been ready together. */
+  #adviceFor({ code }: ExitStatus): string {
+    const mayBeThat = code !== null && this.#current && this.#current !== this.#borrowed && !this.#hasOverlapped;
+    return mayBeThat ? ' (if it cannot run twice at once: --strategy stop-first)' : '';
   }
 
   /** Who has a listener of this generation; nobody where there is another one, which may have it too. */

@@ -50,6 +50,25 @@ for (const [what, script, args, reason, exit] of [
   });
 }
 
+test('who cannot run twice is told what to do, until two generations have run at once', async () => {
+  using made = serverFolder();
+  const port = await freePort();
+  const lock = join(made.folder, 'lock');
+  writeFileSync(lock, '');
+  await using run = runListens(`127.0.0.1:${port}`, {}, fromSecondOn(`[ ! -e ${lock} ] || exit 1`));
+  await run.started();
+  run.kill('SIGHUP');
+  const first = await run.event('state', ({ state }) => state === 'failed');
+  expect(first.reason).toBe('exited with 1 (if it cannot run twice at once: --strategy stop-first)');
+  rmSync(lock);
+  await run.restart();
+  writeFileSync(lock, '');
+  run.kill('SIGHUP');
+  const second = await run.event('state', ({ generation, state }) => state === 'failed' && generation === 4);
+  expect(second.reason).toBe('exited with 1');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('a crash is answered at once, a second one after a pause, and clients wait meanwhile', async () => {
   const port = await freePort();
   await using run = runListens(`127.0.0.1:${port}`);
