@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../address.ts';
-import { overlaps } from '../bind/overlap.ts';
+import { type LocalAddress, overlaps } from '../bind/overlap.ts';
 import { isShortage } from '../kernel/errno.ts';
 import { descriptorOf } from '../kernel/handle.ts';
 import { hasLibc } from '../kernel/libc.ts';
@@ -32,9 +32,9 @@ export interface Asked {
 }
 
 /** Whether one of the listeners' connections was accepted by the generation. */
-export async function acceptedBy(listeners: SocketAddress[], asked: Asked, signal: AbortSignal): Promise<boolean> {
-  for (const address of listeners) {
-    const socket = await reach(address, asked, signal);
+export async function acceptedBy(listeners: LocalAddress[], asked: Asked, signal: AbortSignal): Promise<boolean> {
+  for (const listener of listeners) {
+    const socket = await reach(listener, asked, signal);
     socket?.destroy();
     if (socket) return true;
   }
@@ -53,14 +53,14 @@ export function isGood(status: number | undefined): boolean {
  */
 export async function httpStatus(
   where: string,
-  listeners: SocketAddress[],
+  listeners: LocalAddress[],
   asked: Asked,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   if (where.includes('://')) return statusOfUrl(where, signal);
   let status: number | undefined;
-  for (const address of listeners) {
-    const socket = await reach(address, asked, signal);
+  for (const listener of listeners) {
+    const socket = await reach(listener, asked, signal);
     if (!socket) continue;
     status = (await statusOf(socket, where)) ?? status;
     socket.destroy();
@@ -81,17 +81,44 @@ async function statusOfUrl(url: string, signal: AbortSignal): Promise<number | u
 }
 
 /** A connection that the generation has accepted: if the old one got the first, then one of the next. */
-async function reach(address: SocketAddress, asked: Asked, signal: AbortSignal): Promise<Socket | undefined> {
+async function reach(listener: LocalAddress, asked: Asked, signal: AbortSignal): Promise<Socket | undefined> {
   for (let connection = 0; connection < CONNECTIONS && !signal.aborted; connection++) {
-    const socket = await open(address, signal);
+    const socket = await open(listener, signal);
     if (!socket) return undefined;
-    if (await isOurs(socket, address, asked, signal)) return socket;
+    if (await isOurs(socket, listener.address, asked, signal)) return socket;
     socket.destroy();
   }
   return undefined;
 }
 
-async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
+async function open(listener: LocalAddress, signal: AbortSignal): Promise<Socket | undefined> {
+  for (const address of reachable(listener)) {
+    const socket = await openTo(address, signal);
+    if (socket) return socket;
+  }
+  return undefined;
+}
+
+/**
+ * Where a listener is reached from this host, in the order in which it is tried. A wildcard is no address to connect to
+ * everywhere.
+ *
+ * | listens on       | is reached at                                                                   |
+ * |------------------|---------------------------------------------------------------------------------|
+ * | 0.0.0.0          | 127.0.0.1                                                                       |
+ * | :: and v6only    | ::1                                                                             |
+ * | ::               | ::1, else 127.0.0.1: there may be IPv6 without it (ip-sysctl.rst, disable_ipv6) |
+ * | anything else    | just there                                                                      |
+ */
+function reachable({ address, v6only }: LocalAddress): SocketAddress[] {
+  if (address.family === 'unix' || !['0.0.0.0', '::'].includes(address.host)) return [address];
+  const overIPv4: SocketAddress = { family: 'IPv4', host: '127.0.0.1', port: address.port };
+  if (address.host === '0.0.0.0') return [overIPv4];
+  const overIPv6: SocketAddress = { family: 'IPv6', host: '::1', port: address.port };
+  return v6only ? [overIPv6] : [overIPv6, overIPv4];
+}
+
+async function openTo(address: SocketAddress, signal: AbortSignal): Promise<Socket | undefined> {
   let socket: Socket;
   try {
     socket = connectTo(address);
@@ -114,14 +141,9 @@ async function open(address: SocketAddress, signal: AbortSignal): Promise<Socket
 /** Open until we close it, whatever the other end does: while it is, the kernel tells whose that is. */
 function connectTo(address: SocketAddress): Socket {
   const options = { allowHalfOpen: true };
-  if (address.family !== 'unix') return connect({ ...options, port: address.port, host: reachable(address.host) });
+  if (address.family !== 'unix') return connect({ ...options, port: address.port, host: address.host });
   const { path } = address;
   return path.startsWith('\0') && hasLibc() ? connectAbstract(path) : connect({ ...options, path });
-}
-
-/** A wildcard is no address to connect to everywhere. */
-function reachable(host: string): string {
-  return host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
 }
 
 /** Waits until somebody has accepted, and tells whether it was the generation. */

@@ -205,7 +205,7 @@ export class Readiness {
     const asked = this.#asked;
     const attempt = async (): Promise<void> => {
       if (signal.aborted) return;
-      const listeners = [...this.#listening].map(listener => listener.address);
+      const listeners = [...this.#listening];
       if (http) this.#status = (await httpStatus(http, listeners, asked, signal)) ?? this.#status;
       const good = http ? isGood(this.#status) : await acceptedBy(listeners, asked, signal);
       if (good) this.#onSign();

@@ -7,6 +7,7 @@ import { expect } from 'vitest';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
+import { runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
 const LATE_READY_PY = fileURLToPath(new URL('../fixtures/servers/late-ready.py', import.meta.url));
@@ -190,3 +191,19 @@ test('--ready-http with a URL believes what answers there', async () => {
   await run.started();
   expect(await run.stop()).toMatchObject({ left: [] });
 });
+
+for (const probe of [['--ready-http', '/'], ['--ready-tcp']]) {
+  needs('root', 'netns', 'python3').test(
+    `${probe[0]} asks a listener for all addresses where there is no ::1`,
+    async () => {
+      const withoutIt = 'ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6; exec "$@"';
+      await using run = runListens('[::]:3000', {
+        args: probe,
+        under: ['unshare', '--net', 'sh', '-c', withoutIt, 'sh'],
+      });
+      await run.started();
+      await run.restart();
+      expect(await run.stop()).toMatchObject({ left: [] });
+    },
+  );
+}
