@@ -97,7 +97,7 @@ export class Output {
         if (target === 2) stderrIsMidLine = chunk.at(-1) !== NEWLINE;
         if (destination.write(chunk)) return;
         source.pause();
-        destination.once('drain', () => source.resume());
+        onceWritten(destination, () => source.resume());
       });
       source.on('error', () => source.destroy());
       source.on('close', () => lines.end());
@@ -124,6 +124,15 @@ export class Output {
     this.#lines.push(line);
     if (this.#lines.length > KEPT_LINES) this.#lines.shift();
   }
+}
+
+/** Calls back when the stream takes more, or its reader has gone: then no `drain` comes, and what it is given is dropped. */
+function onceWritten(stream: NodeJS.WriteStream, onWritten: () => void): void {
+  const settle = () => {
+    stream.off('drain', settle).off('error', settle);
+    onWritten();
+  };
+  stream.on('drain', settle).on('error', settle);
 }
 
 /** How long a pipe's end is waited for: somebody outside the generation may have it open, and is copied on. */

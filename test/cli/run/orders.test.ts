@@ -210,4 +210,31 @@ describe('the output', () => {
     run.child.kill('SIGTERM');
     expect((await run.outcome).code).toBe(143);
   });
+
+  /** Answers when it has said more than any pipe holds. */
+  const talkative = (port: number) => `
+    const words = ('x'.repeat(1023) + '\\n').repeat(1024);
+    require('node:http').createServer((_, response) => {
+      process.stderr.write(words, () => response.end());
+    }).listen(${port}, '127.0.0.1', () => console.log('listens'))`;
+
+  it('may lose its reader, a socket, while the program goes on to talk', async () => {
+    const { startRelisten } = await import('../../fixtures/relisten.ts');
+    const port = await freePort();
+    const run = startRelisten(['run', '--', process.execPath, '-e', talkative(port)]);
+    await run.said(/ready/);
+    run.child.stderr?.destroy();
+    expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
+    run.child.kill('SIGTERM');
+    expect((await run.outcome).code).toBe(143);
+  });
+
+  needs('linux', 'bash').test('may lose its reader, a pipe, while the program goes on to talk', async () => {
+    const port = await freePort();
+    const under = ['bash', '-c', 'exec "$@" 2> >(exec head -n 1 >&2)', 'bash'];
+    await using run = new Supervised([process.execPath, '-e', talkative(port)], { under });
+    await run.until(() => run.stdout.includes('listens'));
+    expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
+    expect(await run.stop()).toEqual({ code: 143, signal: null, left: [] });
+  });
 });
