@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { arch } from './constants.ts';
-import { codeOf } from './errno.ts';
-import { call } from './libc.ts';
+import { codeOf, errnoOf, KernelError } from './errno.ts';
+import { close } from './fd.ts';
+import { call, hasLibc } from './libc.ts';
 
 /*
  * A process held by a descriptor, so that its pid cannot come to mean another process (pidfd_open(2), Linux 5.3).
@@ -41,8 +42,49 @@ export function pidfdGetfd(pidfd: number, targetFd: number): number {
   return call('pidfd_getfd', [arch().SYS_pidfd_getfd, pidfd, targetFd, 0], `${pidfd}, ${targetFd}`);
 }
 
-/** Signals exactly that process (pidfd_send_signal(2), Linux 5.1); ESRCH when it has ended. */
-export function pidfdSendSignal(pidfd: number, signal: NodeJS.Signals): void {
+/**
+ * Signals a process by descriptor (pidfd_send_signal(2), Linux 5.1), so that no other gets the signal that was given its
+ * pid meanwhile. By its pid where that is not to be had: a container's seccomp profile may refuse it with any errno, and
+ * what cannot be signalled is never stopped.
+ *
+ * @param isMeant whether that pid is still the process that is meant; asked while it is held
+ * @returns false where it has ended, or is not meant
+ * @throws KernelError EPERM for another user's process
+ */
+export function signalProcess(pid: number, signal: NodeJS.Signals, isMeant = () => true): boolean {
+  let pidfd: number | undefined;
+  try {
+    pidfd = hasLibc() ? unlessRefused(() => pidfdOpen(pid)) : undefined;
+    if (!isMeant()) return false;
+    if (pidfd === undefined || !unlessRefused(() => sendSignal(pidfd ?? -1, signal))) kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') return false;
+    throw error;
+  } finally {
+    if (pidfd !== undefined) close(pidfd);
+  }
+}
+
+function unlessRefused<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') throw error;
+    return undefined;
+  }
+}
+
+function sendSignal(pidfd: number, signal: NodeJS.Signals): true {
   const number = constants.signals[signal];
   call('pidfd_send_signal', [arch().SYS_pidfd_send_signal, pidfd, number, null, 0], `${pidfd}, ${signal}`);
+  return true;
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    throw new KernelError('kill', errnoOf(codeOf(error) ?? ''), `${pid}, ${signal}`);
+  }
 }

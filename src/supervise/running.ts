@@ -1,6 +1,4 @@
-import { codeOf } from '../kernel/errno.ts';
-import { close } from '../kernel/fd.ts';
-import { pidfdOpen, pidfdSendSignal } from '../kernel/pidfd.ts';
+import { signalProcess } from '../kernel/pidfd.ts';
 import { allProcessIds, descendants, type ProcessIds } from '../kernel/process.ts';
 import { environmentOf } from '../kernel/procfs.ts';
 import { familyOf, isWrapper, stopTargets } from './family.ts';
@@ -132,8 +130,12 @@ export class Running {
 
   /** A program that became another user's may not be ours to signal: that ends nothing but is worth a word. */
   #send(pid: number, signal: NodeJS.Signals): void {
-    const why = send(pid, signal);
-    if (why !== undefined) this.#onNotice(`Cannot end pid ${pid} of generation ${this.number}: ${why}`);
+    try {
+      signalProcess(pid, signal);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#onNotice(`Cannot end pid ${pid} of generation ${this.number}: ${why}`);
+    }
   }
 
   /** Not even SIGKILL has ended it: the kernel has not let go of it (state D), or it is not ours to signal. Answers how many are left. */
@@ -152,23 +154,4 @@ export class Running {
     this.interception?.retire();
     void (this.output?.close() ?? Promise.resolve()).then(this.#resolveGone);
   }
-}
-
-/**
- * By descriptor, so that a pid that has come to mean another process meanwhile is left alone.
- *
- * @returns why it could not be sent, to a process that has not ended
- */
-function send(pid: number, signal: NodeJS.Signals): string | undefined {
-  try {
-    const pidfd = pidfdOpen(pid);
-    try {
-      pidfdSendSignal(pidfd, signal);
-    } finally {
-      close(pidfd);
-    }
-  } catch (error) {
-    if (codeOf(error) !== 'ESRCH') return error instanceof Error ? error.message : String(error);
-  }
-  return undefined;
 }
