@@ -28,14 +28,14 @@ export function endProcess(code: number): never {
  * | SIGTERM, SIGINT | drain and end  | end at once |
  * | SIGHUP, SIGUSR2 | restart        | restart     |
  *
- * SIGHUP means the end where it comes because the terminal was closed.
+ * SIGHUP means the end where it comes because the terminal was closed, and nothing more where it comes again.
  */
 export function obeySignals(orders: Orders): void {
   process.on('SIGTERM', () => orders.stop('SIGTERM'));
   process.on('SIGINT', () => orders.stop('SIGINT'));
   process.on('SIGUSR2', () => orders.restart('SIGUSR2'));
   process.on('SIGHUP', () => {
-    if (wasHungUp()) orders.stop('SIGHUP');
+    if (wasHungUp()) orders.hangUp();
     else orders.restart('SIGHUP');
   });
 }

@@ -1,11 +1,16 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify, stripVTControlCharacters } from 'node:util';
-import { expect } from 'vitest';
-import { RELISTEN } from '../../fixtures/relisten.ts';
+import { afterEach, beforeEach, expect } from 'vitest';
+import { RELISTEN, relisten } from '../../fixtures/relisten.ts';
+import { listensNoMore } from '../../fixtures/supervised.ts';
 import { freePort } from '../../system/harness.ts';
 import { needs } from '../../tools.ts';
 
@@ -13,26 +18,41 @@ const TERMINAL = fileURLToPath(new URL('../../fixtures/terminal.py', import.meta
 
 type Step = { wait: string } | { type: string } | { hangUp: true };
 
+let runtime = '';
+beforeEach(() => {
+  runtime = mkdtempSync(join(tmpdir(), 'keys-'));
+});
+afterEach(() => rmSync(runtime, { recursive: true }));
+
 /** Runs a command on a terminal of its own, waits for what it prints and types; answers all that was printed. */
 async function onTerminal(command: string[], steps: Step[]): Promise<{ status: number; lines: string[] }> {
-  const runtime = mkdtempSync(join(tmpdir(), 'keys-'));
   const running = promisify(execFile)('python3', [TERMINAL, ...command], {
     env: { ...process.env, XDG_RUNTIME_DIR: runtime },
   });
   running.child.stdin?.end(steps.map(step => `${JSON.stringify(step)}\n`).join(''));
-  try {
-    const { stdout } = await running;
-    const lines = stripVTControlCharacters(stdout).trimEnd().split(/\r?\n/);
-    return { ...(JSON.parse(lines.pop() ?? '') as { status: number }), lines };
-  } finally {
-    rmSync(runtime, { recursive: true });
-  }
+  const { stdout } = await running;
+  const lines = stripVTControlCharacters(stdout).trimEnd().split(/\r?\n/);
+  return { ...(JSON.parse(lines.pop() ?? '') as { status: number }), lines };
 }
 
 const run = [process.execPath, RELISTEN, 'run', '--name', 'web'];
 
 async function server(): Promise<string[]> {
   return ['--', 'python3', '-m', 'http.server', '--bind', '127.0.0.1', String(await freePort())];
+}
+
+/** A request that is answered as far as it has come, as soon as somebody listens. */
+async function untilAsked(port: number): Promise<{ asked: ClientRequest; response: IncomingMessage }> {
+  for (;;) {
+    const asked = request({ port, method: 'POST', agent: false });
+    asked.write('half');
+    try {
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      return { asked, response };
+    } catch {
+      await delay(20);
+    }
+  }
 }
 
 needs('linux', 'python3').describe('keys on a terminal', () => {
@@ -61,6 +81,28 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
     const command = [...run, ...(await server())];
     const { status } = await onTerminal(command, [{ wait: 'generation 1 ready' }, { hangUp: true }]);
     expect(status).toBe(-1); // by SIGHUP; Node 20 aborts where it exits
+  });
+
+  test('a terminal that is closed cuts no client, although the shell says so once more', async () => {
+    const port = await freePort();
+    const server = [
+      "require('node:http').createServer((request, response) => {",
+      "request.resume().on('end', () => response.end('whole'));",
+      "response.write(process.ppid + ' ', () => console.log('request', 'came'));",
+      `}).listen(${port})`,
+    ].join(' ');
+    const command = [...run, '--', process.execPath, '-e', server].map(word => `"${word}"`).join(' ');
+    const steps = [{ type: `${command}\r` }, { wait: 'request came' }, { hangUp: true as const }];
+    const shell = onTerminal(['bash', '--norc', '-i'], steps);
+    const { asked, response } = await untilAsked(port);
+    const [supervisor] = (await once(response, 'data')) as [Buffer];
+    await shell;
+    process.kill(Number(supervisor), 'SIGHUP'); // the shell's may have come together with the kernel's
+    const { stdout } = await relisten(['status'], { env: { XDG_RUNTIME_DIR: runtime } });
+    expect(stdout).toContain('draining');
+    asked.end();
+    expect(await text(response)).toBe('whole');
+    await listensNoMore(port, Number(supervisor));
   });
 
   test('Ctrl-C stops, and a second one ends it at once', async () => {

@@ -71,8 +71,20 @@ for (const [who, uid] of [
       const { run } = await start({ env: { STUBBORN: '1' }, uid });
       await using _ = run;
       run.kill('SIGTERM');
-      await run.event('state', ({ state }) => state === 'draining');
+      await run.event('notice', ({ text }) => text.startsWith('still draining'));
       expect(await run.stop('SIGINT')).toEqual({ code: 137, signal: null, left: [] });
+    });
+
+    it('a second one in the same moment is the same order', async () => {
+      const { run } = await start({ env: { STUBBORN: '1' }, uid });
+      await using _ = run;
+      run.kill('SIGTERM');
+      await run.event('state', ({ state }) => state === 'draining');
+      run.kill('SIGTERM');
+      run.kill('SIGINT');
+      await run.event('notice', ({ text }) => text.startsWith('still draining'));
+      expect(run.events.filter(({ type }) => type === 'cut')).toEqual([]);
+      expect(await run.stop()).toEqual({ code: 137, signal: null, left: [] });
     });
   });
 }
