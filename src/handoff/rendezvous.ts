@@ -74,10 +74,19 @@ export function receiverPath(directory: string, generation: number): string {
   }
 }
 
+/** Nobody is to be met in a directory that was removed: with the runtime directory, at the end of a login (pam_systemd(8)). */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
 /** The sockets of a generation's receivers. */
 export function receiverPaths(directory: string, generation: number): string[] {
   const name = new RegExp(`^handoff-${generation}(-[\\w.-]+)?\\.sock$`);
-  return readdirSync(directory)
+  return namesIn(directory)
     .filter(entry => name.test(entry))
     .sort()
     .map(entry => join(directory, entry));
@@ -89,7 +98,7 @@ export function receiverPaths(directory: string, generation: number): string[] {
  */
 export function isReceiverExpected(directory: string, generation: number): boolean {
   const name = new RegExp(`^loading-${generation}-(\\d+)-`);
-  return readdirSync(directory).some(entry => {
+  return namesIn(directory).some(entry => {
     const pid = name.exec(entry)?.[1];
     return pid !== undefined && existsSync(`/proc/${pid}`);
   });

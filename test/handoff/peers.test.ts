@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -301,6 +301,13 @@ describe('a giver', () => {
     expect(opened).toBeDefined();
     await opened?.close();
     expect(await openGiver(directory, { ...ready(), generation: 7 }, { waitMs: 10 })).toBeUndefined();
+  });
+
+  test('finds nobody in a directory that is removed meanwhile', async () => {
+    const opening = openGiver(directory, { generation: 2, pid: process.pid, session: 0 }, { waitMs: 100 });
+    rmSync(directory, { recursive: true });
+    expect(await opening).toBeUndefined();
+    mkdirSync(directory);
   });
 
   test('waits for all who have said that they will receive, while they live', async () => {
