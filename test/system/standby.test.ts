@@ -65,7 +65,7 @@ for (const [who, uid] of [
       }
       expect(await clients.stop()).toMatchObject({ refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] });
       await stoodBy(run);
-      expect(await run.stop()).toMatchObject({ code: 143, left: [] });
+      expect(await run.stop()).toMatchObject({ signal: 'SIGTERM', left: [] });
     },
   );
 }

@@ -57,7 +57,19 @@ for (const [who, uid] of [
       await using _ = run;
       run.kill(signal);
       await run.event('state', isReady(2));
-      expect(await run.stop()).toEqual({ code: 143, signal: null, left: [] });
+      expect(await run.stop()).toEqual({ code: null, signal: 'SIGTERM', left: [] });
+    });
+
+    it('SIGINT, where the command gets SIGTERM and ends by that, ends with the code that says so', async () => {
+      const { run } = await start({ uid });
+      await using _ = run;
+      expect(await run.stop('SIGINT')).toEqual({ code: 143, signal: null, left: [] });
+    });
+
+    it('SIGTERM ends it by SIGTERM where the command exits with 143 for it, as Java does', async () => {
+      const { run } = await start({ env: { STATUS: '143' }, uid });
+      await using _ = run;
+      expect(await run.stop()).toEqual({ code: null, signal: 'SIGTERM', left: [] });
     });
 
     it.each(['SIGTERM', 'SIGINT'] as const)('%s drains, and ends with the status of the command', async signal => {
@@ -189,8 +201,9 @@ describe('the output', () => {
     const run = startRelisten(['run', '--name', 'web', '--', process.execPath, '-e', script]);
     await run.said(/ready/);
     run.child.kill('SIGTERM');
-    const { code, stdout, stderr } = await run.outcome;
-    expect({ code, stdout }).toEqual({ code: 143, stdout: 'to stdout\n' });
+    const { stdout, stderr } = await run.outcome;
+    expect(run.child.signalCode).toBe('SIGTERM');
+    expect(stdout).toBe('to stdout\n');
     const lines = stderr.split('\n').filter(line => line !== 'to stderr');
     expect(lines.map(line => line.replace(/\d+(\.\d)? m?s\b|(?<=pid |\]:)\d+/g, '#'))).toEqual([
       'relisten: this is web (pid #); bind(2) and listen(2) are intercepted, Node programs load the hook',
@@ -220,7 +233,8 @@ describe('the output', () => {
     run.child.stdout?.destroy();
     run.child.kill('SIGHUP');
     run.child.kill('SIGTERM');
-    expect((await run.outcome).code).toBe(143);
+    await run.outcome;
+    expect(run.child.signalCode).toBe('SIGTERM');
   });
 
   /** Answers when it has said more than any pipe holds. */
@@ -238,7 +252,8 @@ describe('the output', () => {
     run.child.stderr?.destroy();
     expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
     run.child.kill('SIGTERM');
-    expect((await run.outcome).code).toBe(143);
+    await run.outcome;
+    expect(run.child.signalCode).toBe('SIGTERM');
   });
 
   needs('linux', 'bash').test('may lose its reader, a pipe, while the program goes on to talk', async () => {
@@ -247,6 +262,6 @@ describe('the output', () => {
     await using run = new Supervised([process.execPath, '-e', talkative(port)], { under });
     await run.until(() => run.stdout.includes('listens'));
     expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
-    expect(await run.stop()).toEqual({ code: 143, signal: null, left: [] });
+    expect(await run.stop()).toMatchObject({ signal: 'SIGTERM', left: [] });
   });
 });
