@@ -1,6 +1,7 @@
 import type { ControlServer } from '../control/server.ts';
 import type { StatusFacts } from '../control/status.ts';
 import { whyNoInterception } from '../kernel/seccomp.ts';
+import { inheritedFds } from '../listen/inherited.ts';
 import type { Claim } from '../supervise/claim.ts';
 import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import type { Way } from '../supervise/way.ts';
@@ -70,7 +71,7 @@ function wayOf({ supervise: { intercept, ports, protocol, hook } }: RunOptions):
     intercept: intercept && whyNot === undefined,
     whyNot,
     hook: hook !== undefined,
-    passed: ports.length > 0 && protocol,
+    passed: (ports.length > 0 || inheritedFds().length > 0) && protocol,
   };
 }
 

@@ -125,11 +125,12 @@ interface Explanation {
 /** Of the same address there is nothing better to name: a process has it, and another binds it a second time. */
 function explainHeld(address: string, own: HeldListener): Explanation {
   const held = formatAddress(own.address);
+  const [holds, option] = own.inherited ? ['LISTEN_FDS passes', 'ListenStream='] : ['-p holds', '-p '];
   return held === address
-    ? { reason: `Cannot bind ${address}: the program has it open already, from -p`, advice: [] }
+    ? { reason: `Cannot bind ${address}: the program has it open already, as ${holds} it`, advice: [] }
     : {
-        reason: `Cannot bind ${address}: -p holds ${held}, which covers it`,
-        advice: [`Name the address that the program binds: -p ${address}`],
+        reason: `Cannot bind ${address}: ${holds} ${held}, which covers it`,
+        advice: [`Name the address that the program binds: ${option}${address}`],
       };
 }
 

@@ -14,7 +14,7 @@ export interface HeldListener extends ListenerIdentity {
   readonly key: string;
   /** SO_REUSEPORT, which it also gets later: see intercept.ts. */
   reuseport: boolean;
-  /** Held because the user named it with -p: never released before the end. */
+  /** Held because the user named it with -p, or passed it to relisten: never released before the end. */
   readonly pinned: boolean;
   /** The port that the user named for both families with -p, and that this is for; undefined where an address was named. */
   readonly anyFamilyPort?: number;
@@ -32,6 +32,8 @@ export interface HeldListener extends ListenerIdentity {
   path?: UnixPath;
   /** A program does not start while somebody answers there: see first-look.ts. */
   lookedAt?: boolean;
+  /** It was passed to relisten (sd_listen_fds(3)): who did that has it still, and its path is theirs to remove. */
+  inherited?: boolean;
 }
 
 /** What the descriptor alone does not tell. */
@@ -100,7 +102,8 @@ export class Holder {
     const index = this.#held.indexOf(listener);
     if (index === -1) return;
     this.#held.splice(index, 1);
-    listener.path?.close();
+    if (listener.inherited) listener.path?.leave();
+    else listener.path?.close();
     if (listener.address.family !== 'unix') this.#hangUps?.remove(listener.fd);
     close(listener.fd);
   }

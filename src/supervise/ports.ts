@@ -1,8 +1,10 @@
+import { fstatSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { resolveAddress } from '../bind/resolve.ts';
 import { invalidArgument } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import { listen, setOption, shutdown, socket } from '../kernel/socket.ts';
+import { adopt, checkListener, inheritedFds } from '../listen/inherited.ts';
 import type { Binder } from './binder.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { bothFamiliesPort, type ListenerIdentity, listenerKey } from './match.ts';
@@ -40,6 +42,28 @@ export async function holdPort(port: PortOption, holder: Holder, binder: Binder)
   const listener = await open(identity, binder, holder, options);
   keepPath(listener);
   return listener;
+}
+
+/**
+ * Holds what relisten was passed itself, as a systemd socket unit does (sd_listen_fds(3)): with it, it is as if -p had named it.
+ * No listener for one family can take its place, as whoever passed it goes on listening.
+ *
+ * @returns those that were not held already, by adoption
+ * @throws RelistenError `ERR_LISTEN_FDS` where what was passed is no listener
+ */
+export function holdInherited(holder: Holder): HeldListener[] {
+  return inheritedFds().flatMap(inherited => {
+    const { fd, name } = inherited;
+    const address = checkListener(inherited);
+    adopt(inherited);
+    const adopted = holder.byInode(fstatSync(fd).ino);
+    if (adopted) close(fd);
+    const named = name === 'unknown' ? undefined : name;
+    const listener = adopted ?? holder.hold(fd, { address, name: named, pinned: true });
+    listener.inherited = true;
+    keepPath(listener);
+    return adopted ? [] : [listener];
+  });
 }
 
 /**

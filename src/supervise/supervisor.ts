@@ -18,7 +18,7 @@ import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
 import { mendListeners } from './mend.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
-import { holdPort } from './ports.ts';
+import { holdInherited, holdPort } from './ports.ts';
 import { removePrivateDirectory } from './private-directory.ts';
 import { Reaper } from './reaper.ts';
 import { Requests } from './requests.ts';
@@ -130,7 +130,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   /**
-   * Holds the named ports and starts the first generation. Where a supervisor of the same name was killed, what it left
+   * Holds the named ports, and those that were passed, and starts the first generation. Where a supervisor of the same name was killed, what it left
    * goes on, and is replaced by the generation that starts. Listen to `end` before.
    */
   async start(): Promise<RestartOutcome> {
@@ -138,6 +138,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       const left = this.#state.load();
       const orphan = left && (await adoption()).adoptOrphan(left, this.holder);
       if (orphan) await this.#adopt(orphan, 'of a relisten that was killed');
+      for (const { address } of holdInherited(this.holder))
+        this.#emit({ type: 'held', address: formatAddress(address) });
       for (const port of this.options.ports) await this.#hold(port);
     });
     return this.#ask();

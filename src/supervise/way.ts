@@ -14,7 +14,9 @@ export interface Way {
 export function describeWay({ intercept, whyNot, hook, passed }: Way): string {
   const ways = [
     ...(intercept ? ['bind(2) and listen(2) are intercepted'] : []),
-    ...(passed === false ? [] : [`-p is passed as ${passed === 'systemd' ? 'LISTEN_FDS' : 'SERVER_STARTER_PORT'}`]),
+    ...(passed === false
+      ? []
+      : [`listeners are passed as ${passed === 'systemd' ? 'LISTEN_FDS' : 'SERVER_STARTER_PORT'}`]),
     ...(hook ? ['Node programs load the hook'] : []),
   ];
   const why = whyNot === undefined ? '' : `; no interception: ${whyNot}`;

@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { needs } from '../tools.ts';
+import { ask, FreshClients, httpGet } from './clients.ts';
+import { freePort, Supervised } from './harness.ts';
+import { LISTENS, runListens } from './listens.ts';
+import { serverFolder } from './servers.ts';
+
+/*
+ * relisten as a service of systemd: passed listeners (sd_listen_fds(3)).
+ */
+
+const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+const passed = (where: string | number) => ['python3', fixture('activate.py'), String(where)];
+const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
+const { test } = needs('linux', 'python3');
+
+test('a listener that relisten is passed is held for a program that binds it', async () => {
+  const port = await freePort();
+  await using run = runListens(`127.0.0.1:${port}`, { under: passed(port) });
+  await run.started();
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await run.restart();
+  await clients.more(10);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await run.event('held')).toMatchObject({ address: `127.0.0.1:${port}` });
+  expect(run.events.filter(({ type }) => type === 'listening' || type === 'blocked')).toEqual([]);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a listener that relisten is passed is passed on, with its name', async () => {
+  const port = await freePort();
+  await using run = new Supervised(['python3', fixture('servers/activated.py')], { under: passed(port) });
+  await run.started();
+  const { generation } = await run.restart();
+  const { answer } = await ask({ port, host: '127.0.0.1' }, httpGet);
+  expect(answer).toMatch(new RegExp(`\n${generation} \\d+ web\\.socket\n$`));
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('the path of a unix socket that relisten is passed stays, whatever the program does to it', async () => {
+  using made = serverFolder();
+  const path = join(made.folder, 'web.sock');
+  await using run = runListens(`unix:${path}`, { under: passed(path), env: { UNLINK: '1' } });
+  await run.started();
+  await run.restart();
+  expect(await ask({ path }, httpGet)).toMatchObject({ fate: 'ok' });
+  expect(await run.stop()).toMatchObject({ left: [] });
+  expect(existsSync(path)).toBe(true);
+});
+
+test('what is passed and is no listener is refused in one sentence', async () => {
+  await using run = new Supervised(LISTENS, { under: passed(`udp:${await freePort()}`) });
+  expect(await run.end()).toMatchObject({ code: 1, left: [] });
+  expect(run.lines).toEqual([
+    'relisten: Cannot adopt a listener: LISTEN_FDS passes descriptor 3 (web.socket), which is no stream socket, expected a stream socket that listens',
+  ]);
+});
