@@ -10,6 +10,7 @@ import { silentInput } from './keys.ts';
 import { obeyKeys } from './obey-keys.ts';
 import { Orders } from './orders.ts';
 import type { RunOptions } from './run-options.ts';
+import { tellServiceManager } from './service-manager.ts';
 import { obeySignals } from './signals.ts';
 import { version } from './version.ts';
 import { watchFiles } from './watching.ts';
@@ -44,6 +45,7 @@ export async function supervise({ run, claim, startedAt, warnings }: Supervision
   talk.follow(supervisor);
   const orders = new Orders(supervisor, talk);
   obeySignals(orders);
+  tellServiceManager(supervisor, talk);
   const ended = new Promise<EndStatus>(fulfil => supervisor.once('end', fulfil));
   const facts = { version: version(), startedAt, way };
   const first = Promise.race([spawned(supervisor), ended]);

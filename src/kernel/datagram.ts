@@ -1,4 +1,4 @@
-import { AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from './constants.ts';
+import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from './constants.ts';
 import { codeOf } from './errno.ts';
 import { close } from './fd.ts';
 import { call } from './libc.ts';
@@ -31,13 +31,17 @@ export function receiveDatagram(fd: number): string | undefined {
   }
 }
 
-/** Sends one message to a unix datagram socket; `@` begins an abstract name, as in NOTIFY_SOCKET (sd_notify(3)). */
-export function sendDatagram(path: string, text: string): void {
+/**
+ * Sends one message to a unix datagram socket; `@` begins an abstract name, as in NOTIFY_SOCKET (sd_notify(3)).
+ *
+ * @param wait until the receiver has room for it; else EAGAIN is thrown where it has none. @default true
+ */
+export function sendDatagram(path: string, text: string, { wait = true } = {}): void {
   const fd = call('socket', [AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0], 'AF_UNIX, SOCK_DGRAM');
   try {
     connect(fd, { family: 'unix', path: path.replace(/^@/, '\0') });
     const bytes = Buffer.from(text);
-    call('send', [fd, bytes, bytes.length, MSG_NOSIGNAL], `${fd}, ${path}`);
+    call('send', [fd, bytes, bytes.length, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)], `${fd}, ${path}`);
   } finally {
     close(fd);
   }

@@ -144,7 +144,7 @@ test('who binds the address of -p twice is not advised to name it', async () => 
   await using run = runListens(`!127.0.0.1:${port}`, { args: ['-p', `127.0.0.1:${port}`] });
   await run.started();
   expect(run.events.find(event => event.type === 'blocked')).toMatchObject({
-    reason: `Cannot bind 127.0.0.1:${port}: the program has it open already, from -p`,
+    reason: `Cannot bind 127.0.0.1:${port}: the program has it open already, as -p holds it`,
     advice: [],
   });
   expect(await run.stop()).toMatchObject({ left: [] });

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { datagramSocket, receiveDatagram } from '../../src/kernel/datagram.ts';
+import { close } from '../../src/kernel/fd.ts';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
@@ -9,7 +11,7 @@ import { LISTENS, runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
 /*
- * relisten as a service of systemd: passed listeners (sd_listen_fds(3)).
+ * relisten as a service of systemd: passed listeners (sd_listen_fds(3)), and what it tells (sd_notify(3)).
  */
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
@@ -57,4 +59,45 @@ test('what is passed and is no listener is refused in one sentence', async () =>
   expect(run.lines).toEqual([
     'relisten: Cannot adopt a listener: LISTEN_FDS passes descriptor 3 (web.socket), which is no stream socket, expected a stream socket that listens',
   ]);
+});
+
+test('a service manager that does not listen stops nothing', async () => {
+  using made = serverFolder();
+  const path = join(made.folder, 'notify');
+  const fd = datagramSocket(path);
+  try {
+    const port = await freePort();
+    // More than there is room for (net.unix.max_dgram_qlen), before anything else is told.
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: '2000' };
+    await using run = runListens(`127.0.0.1:${port}`, { env });
+    await run.started();
+    for (let generation = 2; generation <= 4; generation++) expect(await run.restart()).toMatchObject({ generation });
+    expect(await run.stop()).toMatchObject({ left: [] });
+  } finally {
+    close(fd);
+  }
+});
+
+test('the service manager is told when it is ready, when it stops, and that it lives', async () => {
+  using made = serverFolder();
+  const path = join(made.folder, 'notify');
+  const fd = datagramSocket(path);
+  const told: string[] = [];
+  const hears = (text: string) => {
+    for (let message = receiveDatagram(fd); message !== undefined; message = receiveDatagram(fd)) told.push(message);
+    return told.includes(text);
+  };
+  try {
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: '1000000' };
+    await using run = runListens(`127.0.0.1:${await freePort()}`, { env });
+    await run.until(() => hears('READY=1'));
+    expect(run.ready).toBeDefined();
+    await run.restart();
+    await run.until(() => hears('WATCHDOG=1'));
+    await run.stop();
+    expect(hears('STOPPING=1')).toBe(true);
+    expect(told.filter(text => text !== 'WATCHDOG=1')).toEqual(['READY=1', 'STOPPING=1']);
+  } finally {
+    close(fd);
+  }
 });
