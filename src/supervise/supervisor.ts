@@ -362,9 +362,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     }
   }
 
-  /** A server has replaced itself (gunicorn, unicorn and hypnotoad do at SIGUSR2): the generation goes on with its new process. */
+  /** A server has replaced itself, as gunicorn, unicorn and hypnotoad do at SIGUSR2. */
   #goesOn(running: Running): boolean {
-    const inodes = this.holder.listeners.filter(one => one.generations.has(running.number)).map(one => one.inode);
+    const inodes = this.#listenersOf(running).map(({ inode }) => inode);
     const owners = ownersOf(new Set(inodes), () => false);
     const successor = successorIn(running.family(), running.session ?? 0, new Set([...owners.values()].flat()));
     if (successor === undefined) return false;
@@ -380,7 +380,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     return true;
   }
 
-  /** A pid file or a lock keeps many a server from running twice (apache exits with 0 then); not one of which two have been ready together. */
+  /**
+   * A pid file or a lock keeps many a server from running twice (apache exits with 0 then); not one of which two have been
+   * ready together.
+   */
   #adviceFor({ code }: ExitStatus): string {
     const mayBeThat = code !== null && this.#current && this.#current !== this.#borrowed && !this.#hasOverlapped;
     return mayBeThat ? ' (if it cannot run twice at once: --strategy stop-first)' : '';

@@ -52,5 +52,5 @@ test('a process that outlives relisten listens as if nobody looked, too, and lea
   expect(await run.line(/^late:/)).toBe('late: ok');
   await reach(late);
   process.kill(survivor, 'SIGUSR1');
-  expect(await run.end()).toMatchObject({ code: 143, left: [] });
+  expect(await run.end()).toMatchObject({ signal: 'SIGTERM', left: [] });
 });

@@ -24,7 +24,7 @@ for (const [what, env] of [
     expect(await answers(port)).toBe('1');
     await run.restart();
     expect(await answers(port)).toBe('2');
-    expect(await run.stop()).toMatchObject({ code: 143, left: [] });
+    expect(await run.stop()).toMatchObject({ signal: 'SIGTERM', left: [] });
     expect(run.transcript()).not.toMatch(/Cannot follow|"cut"/);
   });
 }
