@@ -188,20 +188,20 @@ function explainNoRight(facts: Facts): Explanation {
   const { target, system } = facts;
   if (target.family === 'unix') {
     return {
-      summary: `No right to bind ${name(facts)}`,
+      summary: `${name(facts)} is forbidden`,
       advice: ['The folder must let you write and enter, and a socket file that is there must let you write (unix(7))'],
     };
   }
   if (target.port >= system.firstUnprivilegedPort) {
     return {
-      summary: `No right to bind ${name(facts)}, although every user may bind ports from ${system.firstUnprivilegedPort} on`,
+      summary: `${name(facts)} is forbidden, although every user may bind ports from ${system.firstUnprivilegedPort} on`,
       advice: [
         'Look for a policy that forbids it: SELinux, AppArmor, Landlock, a seccomp filter, a BPF program of the control group',
       ],
     };
   }
   return {
-    summary: `No right to bind ${name(facts)}: ports below ${system.firstUnprivilegedPort} need root or CAP_NET_BIND_SERVICE`,
+    summary: `${name(facts)} is forbidden: ports below ${system.firstUnprivilegedPort} need root or CAP_NET_BIND_SERVICE`,
     advice: [
       `Let everybody bind it: sysctl -w net.ipv4.ip_unprivileged_port_start=${target.port}`,
       'Or give the program the right: setcap cap_net_bind_service=+ep <program>, AmbientCapabilities= in its systemd unit',

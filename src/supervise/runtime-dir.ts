@@ -32,8 +32,10 @@ export function runtimeDirectory(): string {
 }
 
 function cannotMake(path: string, cause: unknown): RelistenError {
-  const why = process.env.XDG_RUNTIME_DIR ? '; look at XDG_RUNTIME_DIR, it must exist and be your own' : '';
-  return new RelistenError(`Cannot make ${path}: ${codeOf(cause)}${why}`, {
+  const advice = process.env.XDG_RUNTIME_DIR
+    ? 'look at XDG_RUNTIME_DIR, it must exist and be your own'
+    : 'set XDG_RUNTIME_DIR to a directory of your own that can be written';
+  return new RelistenError(`Cannot make ${path}: ${codeOf(cause)}; ${advice}`, {
     code: codeOf(cause) ?? 'EIO',
     op: 'mkdir',
     cause,

@@ -107,7 +107,7 @@ test.each<[string, Partial<Facts>, string, string]>([
     'no right to a port that everybody may bind',
     { trials: trials('EACCES') },
     'no-right',
-    'No right to bind 127.0.0.1:3000, although every user may bind ports from 1024 on',
+    '127.0.0.1:3000 is forbidden, although every user may bind ports from 1024 on',
   ],
   [
     'a kernel without the family',
@@ -205,7 +205,7 @@ test.each<[string, Partial<Facts>, string, string]>([
       trials: [{ host: '/run/app.sock', reuse: 'none', code: 'EACCES' }],
     },
     'no-right',
-    'No right to bind /run/app.sock',
+    '/run/app.sock is forbidden',
   ],
 ])('%s', (_situation, given, reason, summary) => {
   const report = explain(facts(given));

@@ -29,7 +29,7 @@ test('no right to bind a port below ip_unprivileged_port_start', async () => {
   const report = JSON.parse(stdout);
   expect(report).toMatchObject({
     reason: 'no-right',
-    summary: 'No right to bind 127.0.0.1:80: ports below 1024 need root or CAP_NET_BIND_SERVICE',
+    summary: '127.0.0.1:80 is forbidden: ports below 1024 need root or CAP_NET_BIND_SERVICE',
   });
   expect(report.advice[0]).toBe('Let everybody bind it: sysctl -w net.ipv4.ip_unprivileged_port_start=80');
 });

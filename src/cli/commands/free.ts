@@ -7,6 +7,7 @@ import { resolveAddress } from '../../bind/resolve.ts';
 import { removeStalePath } from '../../bind/stale-path.ts';
 import { invalidArgument, RelistenError } from '../../errors.ts';
 import { inspect } from '../../inspect/inspect.ts';
+import { count } from '../../inspect/phrase.ts';
 import type { Inspection } from '../../inspection.ts';
 import { codeOf } from '../../kernel/errno.ts';
 import { processIds } from '../../kernel/process.ts';
@@ -131,7 +132,7 @@ async function removeLeftovers(address: Address): Promise<void> {
   }
   const [socketAddress] = await resolveAddress(address);
   const { evicted, left, failure } = evictLeftovers(socketAddress);
-  if (evicted > 0) talk(`removed ${evicted} sockets of dead connections`);
+  if (evicted > 0) talk(`removed ${count(evicted, 'socket of a dead connection', 'sockets of dead connections')}`);
   if (failure) {
     talk(`${left} sockets of dead connections stay, in the way of a server without SO_REUSEADDR: ${failure.message}`);
   }

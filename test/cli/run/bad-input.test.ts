@@ -122,6 +122,18 @@ describe('relisten run', () => {
     );
   });
 
+  asRoot('answers 1 to a /run that cannot be written, and says how to do without', async () => {
+    const { XDG_RUNTIME_DIR: _, ...env } = process.env;
+    const readOnly = 'mount -t tmpfs -o ro none /run; exec "$@"';
+    const command = ['--mount', 'sh', '-c', readOnly, 'sh', process.execPath, RELISTEN, 'run', '--', 'true'];
+    const child = spawn('unshare', command, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      'relisten: Cannot make /run/relisten: EROFS; set XDG_RUNTIME_DIR to a directory of your own that can be written\n',
+    );
+  });
+
   asRoot('says that --evict is not to be had without the right to it', async () => {
     await using run = new Supervised(['true'], { args: ['--evict'], uid: NOBODY });
     await run.end();
