@@ -92,6 +92,14 @@ export function receiverPaths(directory: string, generation: number): string[] {
     .map(entry => join(directory, entry));
 }
 
+/** What the processes of a generation put into the directory; who is killed leaves it there. */
+export function meetingPaths(directory: string, generation: number): string[] {
+  const name = new RegExp(`^(handoff|loading)-${generation}[-.]`);
+  return namesIn(directory)
+    .filter(entry => name.test(entry))
+    .map(entry => join(directory, entry));
+}
+
 /**
  * Whether a process of the generation has said that it will receive, and does not yet: it listens, and loads what it needs
  * (`loading-<generation>-<pid>-<unique>`, see hook/hook.cts).

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, type SocketAddress } from '../address.ts';
+import { meetingPaths } from '../handoff/rendezvous.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { executableOf } from '../kernel/procfs.ts';
@@ -194,6 +195,7 @@ export class Launcher {
     void running.gone.then(() => {
       unlinkQuietly(beside(this.#directory, `ready-${running.number}`));
       unlinkQuietly(consent);
+      for (const path of meetingPaths(this.#directory, running.number)) unlinkQuietly(path);
     });
     onSpawned(spawned.pid);
   }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
@@ -223,5 +223,18 @@ test('a directory that is a link, and was switched to the next release, is where
   renameSync(`${current}.new`, current);
   await run.restart();
   expect(await answer()).toBe('two');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
+test('a generation that was killed leaves nothing in the private directory', async () => {
+  const server = `require('node:http').createServer().listen(${await freePort()})`;
+  await using run = new Supervised([process.execPath, '-e', server], { args: ['--name', 'web'] });
+  await run.started();
+  const left = () =>
+    readdirSync(join(run.runtime, 'relisten/web.d')).filter(name => /^(handoff|loading)-1-/.test(name));
+  await run.until(() => left().length > 0);
+  process.kill(run.ready?.pid ?? 0, 'SIGKILL');
+  await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+  await run.until(() => left().length === 0);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
