@@ -23,6 +23,7 @@ export const PROGRAMS = {
   ip: 'iproute2',
   lsof: 'lsof',
   curl: 'curl',
+  bash: 'bash',
   ps: 'procps',
   chroot: 'coreutils',
   unshare: 'util-linux',

@@ -332,14 +332,23 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     // It stays `next` until it is gone: who asks meanwhile asks for the one after it.
     void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
       const { exit } = running;
+      const why = `${reason}${this.#keepsThePort(running)}`;
       this.#next = undefined;
-      this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason });
+      this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason: why });
       for (const { address } of this.#look?.failed() ?? []) this.#emit({ type: 'notice', text: lookedAt(address) });
       const exitCode = exitCodeOfFailure(error, exit);
-      this.#answer(failure(running, reason, exitCode));
+      this.#answer(failure(running, why, exitCode));
       if (this.#current) this.#launcher.prepareLater(this.#current, this.#number + 1);
       if (!this.#current && !this.#next) this.#startAgain({ code: exitCode, reason });
     });
+  }
+
+  /** A program without interception that finds its port in use does not say that it is the one before it that has it. */
+  #keepsThePort(failed: Running): string {
+    const { interception, output } = failed;
+    const saysSo = output?.lastLines.some(line => /EADDRINUSE|address already in use/i.test(line));
+    if (interception || !saysSo || !this.#current || this.holder.listeners.length > 0) return '';
+    return `; bind(2) is not intercepted here, so generation ${this.#current.number} keeps the port: name it with -p, or take --strategy stop-first`;
   }
 
   #onExit(running: Running, exit: ExitStatus): void {

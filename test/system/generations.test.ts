@@ -238,3 +238,14 @@ test('a generation that was killed leaves nothing in the private directory', asy
   await run.until(() => left().length === 0);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
+
+test('a restart that fails for the port of the generation before says so where bind is not intercepted', async () => {
+  await using run = runListens(`127.0.0.1:${await freePort()}`, { args: ['--no-intercept'] });
+  await run.started();
+  run.kill('SIGHUP');
+  const { reason } = await run.event('state', ({ state }) => state === 'failed');
+  expect(reason).toBe(
+    'exited with 1; bind(2) is not intercepted here, so generation 1 keeps the port: name it with -p, or take --strategy stop-first',
+  );
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
