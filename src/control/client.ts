@@ -5,6 +5,7 @@ import { RelistenError } from '../errors.ts';
 import { isClaimed } from '../supervise/claim.ts';
 import type { RestartOutcome } from '../supervise/events.ts';
 import type { EndStatus } from '../supervise/supervisor.ts';
+import { describeOrphan, findOrphans } from './orphans.ts';
 import type { Status } from './status.ts';
 
 /** A supervisor that lives, as its clients see it. */
@@ -95,5 +96,9 @@ export function chooseSupervisor(runtime: string, name: string | undefined): Con
       : name === undefined
         ? `More than one relisten runs here, name one: ${names}`
         : `No relisten is called ${name}, but there is ${names}`;
-  throw new RelistenError(problem, { code: 'ERR_NO_SUPERVISOR', op: 'find' });
+  const left = findOrphans(runtime).filter(
+    orphan => name === orphan.name || (name === undefined && found.length === 0),
+  );
+  const message = [problem, ...left.map(describeOrphan)].join('. ');
+  throw new RelistenError(message, { code: 'ERR_NO_SUPERVISOR', op: 'find' });
 }

@@ -326,13 +326,13 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#launcher.prepareLater(running, this.#number + 1);
   }
 
-  #onFailed(running: Running, error: unknown): void {
+  #onFailed(running: Running, error: unknown, advice = ''): void {
     const reason = running.blocked ?? (error instanceof Error ? error.message : String(error));
     running.become('failed');
     // It stays `next` until it is gone: who asks meanwhile asks for the one after it.
     void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
       const { exit } = running;
-      const why = `${reason}${this.#keepsThePort(running)}`;
+      const why = `${reason}${this.#keepsThePort(running) || advice}`;
       this.#next = undefined;
       this.#emit({ type: 'state', generation: running.number, state: 'failed', pid: running.pid, exit, reason: why });
       for (const { address } of this.#look?.failed() ?? []) this.#emit({ type: 'notice', text: lookedAt(address) });
@@ -359,7 +359,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (left === 0) running.finish();
     switch (meaningOfExit(running.state, exit, this.#current !== undefined)) {
       case 'failed-start':
-        this.#onFailed(running, new Error(`${describeExit(exit)}${this.#adviceFor(exit)}`));
+        this.#onFailed(running, new Error(describeExit(exit)), this.#adviceFor(exit));
         break;
       case 'done':
         this.#onDone(running, left);

@@ -9,6 +9,7 @@ import { expect, vi } from 'vitest';
 import { allProcessIds } from '../../src/kernel/process.ts';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { deadServer } from '../fixtures/leftover.ts';
+import { relisten } from '../fixtures/relisten.ts';
 import { needs } from '../tools.ts';
 import { FreshClients, httpGet } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
@@ -197,6 +198,25 @@ test('a server whose relisten was killed goes on, and the next relisten of that 
   await next.restart();
   await clients.more(10);
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await next.stop()).toMatchObject({ left: [] });
+});
+
+test('what a killed relisten has left is named until somebody takes over from it', async () => {
+  const port = await freePort();
+  const named = { args: ['--name', 'web'] };
+  await using killed = await runListens(`127.0.0.1:${port}`, named).started();
+  const env = { ...process.env, XDG_RUNTIME_DIR: killed.runtime };
+  const left = `web was left by a relisten that was killed: pid ${killed.ready?.pid} serves on 127.0.0.1:${port}; \`relisten run --name web`;
+  expect((await relisten(['list'], { env })).stderr).toBe('');
+  killed.kill('SIGKILL');
+  await vi.waitFor(async () => expect((await relisten(['list'], { env })).stderr).toContain(left), 10_000);
+  expect(await relisten(['restart'], { env })).toMatchObject({ code: 1, stderr: expect.stringContaining(left) });
+  expect(await relisten(['stop', 'web'], { env })).toMatchObject({ code: 1, stderr: expect.stringContaining(left) });
+  expect((await relisten(['stop', 'other'], { env })).stderr).not.toContain(left);
+  expect((await relisten(['why', String(port)], { env })).stdout).toContain(left);
+  await using next = runListens(`127.0.0.1:${port}`, { ...named, runtime: killed.runtime });
+  await next.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+  expect((await relisten(['list'], { env })).stderr).toBe('');
   expect(await next.stop()).toMatchObject({ left: [] });
 });
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { findSupervisors } from '../../control/client.ts';
+import { describeOrphan, findOrphans } from '../../control/orphans.ts';
 import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
 import { examples } from '../examples.ts';
 import { print, reportError, talk } from '../report.ts';
@@ -12,12 +13,14 @@ export function addList(program: Command): void {
     .description('list the servers that run under relisten')
     .option('--json', 'print JSON: an array of what status --json prints')
     .action(async ({ json }: { json?: true }) => {
-      const asked = findSupervisors(runtimeDirectory()).map(client => client.status());
+      const runtime = runtimeDirectory();
+      const asked = findSupervisors(runtime).map(client => client.status());
       const answers = await Promise.allSettled(asked);
       const found = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []));
       if (json) print(JSON.stringify(found, null, 2));
       else for (const line of listTable(found)) print(line);
       if (answers.length === 0 && !json) talk('No relisten runs here');
+      for (const orphan of findOrphans(runtime)) talk(describeOrphan(orphan));
       for (const answer of answers) if (answer.status === 'rejected') reportError(answer.reason);
       if (found.length < answers.length) process.exitCode = 1;
     });

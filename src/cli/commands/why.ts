@@ -35,8 +35,24 @@ export function addWhy(program: Command): void {
 async function why(address: string, { json }: { json?: boolean }): Promise<void> {
   const report = await inspect(address, { everyOwner: true });
   if (json) print(JSON.stringify(report, undefined, 2));
-  else for (const line of render(report)) print(line);
+  else for (const line of [...render(report), ...(await leftBehind(report))]) print(line);
   process.exitCode = report.reason === 'free' ? 0 : 1;
+}
+
+/** What a killed relisten has left is taken over by the next one of its name, and nothing need be stopped. */
+async function leftBehind({ listeners }: Inspection): Promise<string[]> {
+  if (process.platform !== 'linux' || listeners.length === 0) return [];
+  const { describeOrphan, findOrphans } = await import('../../control/orphans.ts');
+  const { runtimeDirectory } = await import('../../supervise/runtime-dir.ts');
+  try {
+    const inodes = new Set(listeners.map(({ inode }) => inode));
+    const orphans = findOrphans(runtimeDirectory()).filter(orphan =>
+      orphan.listeners.some(one => inodes.has(one.inode)),
+    );
+    return orphans.map(describeOrphan);
+  } catch {
+    return []; // no relisten of this user's has ever run here
+  }
 }
 
 function render(report: Inspection): string[] {
