@@ -225,6 +225,8 @@ for (const [what, signal] of [
     if (isSpare) await run.until(() => spareOf(run) !== undefined);
     const pid = isSpare ? spareOf(run) : await stoodBy(run);
     process.kill(pid ?? 0, signal);
+    // A signal takes effect when its process runs next: until then it is a standby like any other.
+    if (!isSpare) await run.until(() => processIds(pid ?? 0)?.state === 'T');
     const ready = await run.restart();
     expect(ready.pid).not.toBe(pid);
     expect(await answer()).toBe(`one  ${ready.pid}`);
