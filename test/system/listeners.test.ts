@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { needs } from '../tools.ts';
-import { ask, FreshClients, httpGet } from './clients.ts';
+import { ask, FreshClients, httpGet, type Tally } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
 import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
@@ -21,18 +21,23 @@ function listenersAt(port: number): number[] {
   return found.map(({ inode }) => inode).sort((a, b) => a - b);
 }
 
+/** How clients fared that came all the while. */
+async function restartUnderLoad(run: Supervised, restarts: number, port: number, host = '127.0.0.1'): Promise<Tally> {
+  const clients = new FreshClients({ port, host }, httpGet);
+  for (let restart = 0; restart < restarts; restart++) {
+    await run.restart();
+    await clients.more(20);
+  }
+  return clients.stop();
+}
+
 test('workers that each open a SO_REUSEPORT listener get theirs back, and nobody is lost', async () => {
   const port = await freePort();
   await using run = runListens(`+127.0.0.1:${port}`, { env: { WORKERS: '4', READY: '1' } });
   await run.started();
   await run.until(() => listenersAt(port).length === 4);
   const before = listenersAt(port);
-  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-  for (let restart = 0; restart < 3; restart++) {
-    await run.restart();
-    await clients.more(20);
-  }
-  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await restartUnderLoad(run, 3, port)).toMatchObject(NOBODY_LOST);
   expect(listenersAt(port)).toEqual(before);
   expect(run.events.filter(({ type }) => type === 'listening')).toHaveLength(4);
   expect(await run.stop()).toMatchObject({ left: [] });
@@ -95,12 +100,7 @@ for (const [who, tools, args] of [
       await run.started();
       await run.until(() => listenersAt(port).length === 3);
       const before = listenersAt(port);
-      const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-      for (let restart = 0; restart < 2; restart++) {
-        await run.restart();
-        await clients.more(20);
-      }
-      expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+      expect(await restartUnderLoad(run, 2, port)).toMatchObject(NOBODY_LOST);
       expect(listenersAt(port)).toEqual(before);
       expect(run.events.some(({ type }) => type === 'blocked')).toBe(false);
       expect(await run.stop()).toMatchObject({ left: [] });
@@ -113,12 +113,7 @@ test('a server on an address of IPv6 gets its listener back, and nobody is lost'
   await using run = runListens(`[::1]:${port}`);
   await run.started();
   const before = listenersAt(port);
-  const clients = new FreshClients({ port, host: '::1' }, httpGet);
-  for (let restart = 0; restart < 2; restart++) {
-    await run.restart();
-    await clients.more(20);
-  }
-  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await restartUnderLoad(run, 2, port, '::1')).toMatchObject(NOBODY_LOST);
   expect(listenersAt(port)).toEqual(before);
   expect(run.lines.filter(line => line.includes('stop-first'))).toEqual([]);
   expect(await run.stop()).toMatchObject({ left: [] });
@@ -169,12 +164,7 @@ for (const [where, how] of [
     const port = await freePort();
     await using run = new Supervised(['python3', EARLY_EPOLL_PY, String(port), where]);
     await run.started();
-    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-    for (let restart = 0; restart < 2; restart++) {
-      await run.restart();
-      await clients.more(20);
-    }
-    expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+    expect(await restartUnderLoad(run, 2, port)).toMatchObject(NOBODY_LOST);
     expect(run.lines.filter(line => line === 'unregistered')).toHaveLength(2);
     expect(await run.stop()).toMatchObject({ left: [] });
   });
@@ -184,12 +174,7 @@ test('a program that asks first whether its socket listens is ready without anot
   const port = await freePort();
   await using run = new Supervised(['python3', PECULIAR_PY, String(port), 'asks']);
   await run.started();
-  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-  for (let restart = 0; restart < 2; restart++) {
-    await run.restart();
-    await clients.more(20);
-  }
-  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await restartUnderLoad(run, 2, port)).toMatchObject(NOBODY_LOST);
   expect(run.lines.filter(line => line === 'listens')).toHaveLength(1);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
@@ -203,12 +188,7 @@ for (const { how, what, seen } of [
     await using run = new Supervised(['python3', PECULIAR_PY, String(port), how]);
     await run.started();
     const before = listenersAt(port);
-    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-    for (let restart = 0; restart < 2; restart++) {
-      await run.restart();
-      await clients.more(20);
-    }
-    const { timeout, ...lost } = await clients.stop();
+    const { timeout, ...lost } = await restartUnderLoad(run, 2, port);
     expect(timeout).toBe(0);
     if (seen) expect(lost).toMatchObject({ refused: 0, reset: 0, eof: 0, other: 0 });
     const mended = run.events.filter(event => event.type === 'notice' && /listens again/.test(event.text));
