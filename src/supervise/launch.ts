@@ -30,6 +30,8 @@ export interface LauncherHost {
   poller: Poller;
   reaper: Reaper;
   binder: Binder;
+  /** Every generation that is not gone. */
+  generations(): Running[];
   /** Whether relisten is ending, and nobody comes after what runs. */
   isStopping(): boolean;
   emit(facts: EventFacts): void;
@@ -234,7 +236,7 @@ export class Launcher {
       bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
-      isOpenInSameProgram: (listener, pid) => isOpenInSameProgram(running, listener.inode, pid),
+      isOpenInSameProgram: (listener, pid) => this.#isOpenInSameProgram(running, listener, pid),
       mayEndListener: isStopping,
       watchAgain: (pid, entries, { fd }) => watchAgain(pid, entries, fd, child => reaper.leave(child)),
       onListen: (listener, isNew) => {
@@ -261,6 +263,19 @@ export class Launcher {
         readiness.onListen(undefined);
       },
     );
+  }
+
+  /** Most often it is the main process of another generation that tells; else all that has the listener open is looked for. */
+  #isOpenInSameProgram(running: Running, { inode, generations }: HeldListener, pid: number): boolean {
+    const program = executableOf(pid);
+    if (program === undefined) return false;
+    const runsIt = (other: number | undefined) => other !== undefined && executableOf(other) === program;
+    const others = this.#host.generations().filter(one => one !== running && generations.has(one.number));
+    if (others.length === 0) return false;
+    if (others.some(one => runsIt(one.pid))) return true;
+    const family = new Set(running.family().map(ids => ids.pid));
+    const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
+    return owners.some(owner => owner !== process.pid && !family.has(owner) && runsIt(owner));
   }
 
   #isOpenIn(running: Running, inode: number): boolean {
@@ -298,13 +313,6 @@ function othersWith(running: Running, inode: number): number[] {
   const family = new Set(running.family().map(ids => ids.pid));
   const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
   return owners.filter(owner => owner !== process.pid && !family.has(owner));
-}
-
-/** Whether a process that is not of this generation has it open, and runs the same executable as that one. */
-function isOpenInSameProgram(running: Running, inode: number, pid: number): boolean {
-  const program = executableOf(pid);
-  if (program === undefined) return false;
-  return othersWith(running, inode).some(owner => executableOf(owner) === program);
 }
 
 /** SD_LISTEN_FDS_START, sd_listen_fds(3). */

@@ -100,6 +100,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       poller: this.#poller,
       reaper: this.#reaper,
       binder: this.#binder,
+      generations: () => this.generations,
       isStopping: () => this.#stopping,
       emit,
     });
