@@ -60,6 +60,12 @@ export const SERVERS: Server[] = [
     stopSignal: 'SIGQUIT',
   },
   {
+    name: 'haproxy with a master',
+    tools: ['haproxy'],
+    command: (port, folder) => ['haproxy', '-W', '-db', '-f', haproxyConf(`127.0.0.1:${port}`, folder)],
+    dropsAccepted: true,
+  },
+  {
     name: 'redis-server',
     tools: ['redis-server'],
     command: (port, folder) => [
@@ -112,6 +118,15 @@ export function serverFolder(): { folder: string; [Symbol.dispose](): void } {
 }
 
 /** @param listen what nginx calls it, `unix:/path` too */
+function haproxyConf(listen: string, folder: string): string {
+  const path = join(folder, 'haproxy.cfg');
+  const answer = 'http-request return status 200 content-type text/plain string hello';
+  const limits = ['client', 'server', 'connect'].map(which => `timeout ${which} 5s`);
+  const lines = ['defaults', 'mode http', ...limits, 'frontend web', `bind ${listen}`, answer];
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  return path;
+}
+
 export function nginxConf(listen: string, folder: string): string {
   const path = join(folder, 'nginx.conf');
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
