@@ -1,4 +1,4 @@
-import { arch } from './constants.ts';
+import { arch, SO_ACCEPTCONN, SOL_SOCKET } from './constants.ts';
 
 /*
  * Which system calls of a program are asked about, as classic BPF over struct seccomp_data (seccomp(2)):
@@ -27,8 +27,6 @@ const NUMBER_AT = 0;
 const ARCH_AT = 4;
 const argumentAt = (index: number) => 16 + 8 * index;
 
-const SOL_SOCKET = 1;
-const SO_ACCEPTCONN = 30;
 const SHUT_WR = 1;
 
 /** Where listeners are when nobody has seen yet where this program has them. */
@@ -42,7 +40,7 @@ type Target = 'allow' | 'ask' | 'getsockopt' | 'shutdown';
 
 /**
  * @param listeners descriptors at which the program is known to have listeners; undefined where that is not known, and any
- *   low one may be one: then each `shutdown` of a connection there costs some 0.1 ms, but for one of writing alone
+ *   low one may be one: then each `shutdown` of a connection there costs some 0.05 ms, but for one of writing alone
  * @returns an array of struct sock_filter
  */
 export function encodeFilter(listeners: readonly number[] | undefined): Buffer {

@@ -22,6 +22,11 @@ export interface CallerSocket extends SocketKind {
   inode: number;
 }
 
+/** The descriptor that a waiting call is about: the first argument of each of them, an int. */
+export function descriptorOf({ args: [fd] }: Notification): number {
+  return Number(BigInt.asIntN(32, fd));
+}
+
 /**
  * Duplicates the socket of a waiting call.
  *
@@ -29,8 +34,8 @@ export interface CallerSocket extends SocketKind {
  * @throws KernelError EPERM where we may not look into the process
  */
 export function duplicateSocket(notification: Notification): CallerSocket | undefined {
-  const { tid, args } = notification;
-  const targetFd = Number(BigInt.asIntN(32, args[0]));
+  const { tid } = notification;
+  const targetFd = descriptorOf(notification);
   const pid = threadGroup(tid) ?? tid;
   const pidfd = pidfdOpenThread(tid, pid);
   let fd = -1;

@@ -16,7 +16,7 @@ import {
 } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress, setOption } from '../kernel/socket.ts';
 import { isDebugger, isNamedAfter, isPrivate } from './bystander.ts';
-import { type CallerSocket, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
+import { type CallerSocket, descriptorOf, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type HeldListener, type Holder, type HoldOptions, keepPath } from './holder.ts';
 import { bothFamiliesPort, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 import { isStillAt } from './unix-path.ts';
@@ -46,7 +46,7 @@ export interface InterceptionHost {
   /** Whether another generation has it open in a process of the program that runs in this one's process. */
   isOpenInSameProgram(listener: HeldListener, pid: number): boolean;
   /** Whether a program may shut a held listener down, for all who have it. */
-  mayEndListener(): boolean;
+  mayEnd(listener: HeldListener): boolean;
   /** Has a process's epoll instances watch the listener. @throws where they cannot be had */
   watchAgain(pid: number, entries: readonly EpollEntry[], listener: HeldListener): void;
   /**
@@ -67,8 +67,8 @@ export interface InterceptionHost {
 }
 
 /**
- * Answers bind(2), listen(2), and what else concerns a listener, of one generation's processes (seccomp_unotify(2)). Owns the notification descriptor.
- * Every call is answered: when we cannot look, or fail, it happens as if nobody had looked.
+ * Answers bind(2), listen(2), and what else concerns a listener, of one generation's processes (seccomp_unotify(2)). Owns the
+ * notification descriptor. Every call is answered: when we cannot look, or fail, it happens as if nobody had looked.
  */
 export class Interception {
   readonly #notifyFd: number;
@@ -324,24 +324,21 @@ export class Interception {
   /** Who asks, and sees that its socket listens, has no reason to call listen(2). */
   #tellThatItListens(notification: Notification): undefined {
     const held = this.#heldAt(notification);
-    if (!held || !this.#given.has(held)) return undefined;
-    const socket = duplicateSocket(notification);
-    if (!socket) return undefined;
-    this.#listening(socket);
-    close(socket.fd);
+    if (held && this.#given.has(held)) this.#heldListens(held, descriptorOf(notification));
     return undefined;
   }
 
   /** It would end the socket for the generation that comes as well, where close(2) lets go of one's own. */
   #shutdown(notification: Notification): number | undefined {
-    if (this.#heldAt(notification)) return this.#host.mayEndListener() ? undefined : 0;
+    const held = this.#heldAt(notification);
+    if (held) return this.#host.mayEnd(held) ? undefined : 0;
     if (++this.#shutdowns === MANY_SHUTDOWNS) this.#host.onManyShutdowns();
     return undefined;
   }
 
   /** The held listener that a call is about: cheap, for most are about a connection. */
-  #heldAt({ tid, args: [fd] }: Notification): HeldListener | undefined {
-    const inode = socketInode(tid, Number(BigInt.asIntN(32, fd)));
+  #heldAt(notification: Notification): HeldListener | undefined {
+    const inode = socketInode(notification.tid, descriptorOf(notification));
     return inode === undefined ? undefined : this.#host.holder.byInode(inode);
   }
 
@@ -358,11 +355,14 @@ export class Interception {
       const facts = { ...wanted, debugger: isDebugger(wanted.address, socket.pid) };
       listener = this.#hold(socket, facts);
     }
-    if (listener) {
-      this.#given.add(listener);
-      listener.generations.add(this.#generation);
-      listener.descriptors.add(socket.targetFd);
-    }
+    if (listener) this.#heldListens(listener, socket.targetFd, isNew);
+    else this.#host.onListen(undefined, true);
+  }
+
+  #heldListens(listener: HeldListener, descriptor: number, isNew = false): void {
+    this.#given.add(listener);
+    listener.generations.add(this.#generation);
+    listener.descriptors.add(descriptor);
     this.#host.onListen(listener, isNew);
   }
 
@@ -426,7 +426,7 @@ function isBoundTo(fd: number, address: SocketAddress): boolean {
   return local !== undefined && formatAddress(local) === formatAddress(address);
 }
 
-/** At 0.1 ms each, a tenth of a second. */
+/** At 0.05 ms each, a twentieth of a second. */
 const MANY_SHUTDOWNS = 1_000;
 
 /** Far more than any program binds before it listens. */

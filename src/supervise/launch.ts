@@ -32,8 +32,8 @@ export interface LauncherHost {
   binder: Binder;
   /** Every generation that is not gone. */
   generations(): Running[];
-  /** Whether relisten is ending, and nobody comes after what runs. */
-  isStopping(): boolean;
+  /** Whether relisten is ending, and leaves nobody who serves. */
+  isOver(): boolean;
   emit(facts: EventFacts): void;
 }
 
@@ -229,7 +229,7 @@ export class Launcher {
   }
 
   #intercept(running: Running, notifyFd: number, readiness: Readiness, onWaiting: (id: bigint) => void): void {
-    const { holder, poller, binder, reaper, isStopping, emit } = this.#host;
+    const { holder, poller, binder, reaper, isOver, emit } = this.#host;
     const interception = new Interception(notifyFd, running.number, {
       holder,
       poller,
@@ -237,7 +237,7 @@ export class Launcher {
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       isOpenInSameProgram: (listener, pid) => this.#isOpenInSameProgram(running, listener, pid),
-      mayEndListener: isStopping,
+      mayEnd: listener => isOver() && !listener.inherited,
       watchAgain: (pid, entries, { fd }) => watchAgain(pid, entries, fd, child => reaper.leave(child)),
       onListen: (listener, isNew) => {
         if (listener && isNew)

@@ -12,7 +12,7 @@ const BACKLOG = 4_096;
  * @param say is told of each, in a sentence
  */
 export function mendListeners(holder: Holder, say: (text: string) => void): void {
-  for (const listener of holder.listeners) {
+  for (const listener of [...holder.listeners]) {
     if (listener.address.family === 'unix' || getOption(listener.fd, 'SO_ACCEPTCONN') === 1) continue;
     const shown = formatAddress(listener.address);
     try {

@@ -101,7 +101,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       reaper: this.#reaper,
       binder: this.#binder,
       generations: () => this.generations,
-      isStopping: () => this.#stopping,
+      isOver: () => this.#stopping && !this.isUntaken,
       emit,
     });
   }
@@ -131,8 +131,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   /**
-   * Holds the named ports, and those that were passed, and starts the first generation. Where a supervisor of the same name was killed, what it left
-   * goes on, and is replaced by the generation that starts. Listen to `end` before.
+   * Holds the named ports, and those that were passed, and starts the first generation. Where a supervisor of the same name
+   * was killed, what it left goes on, and is replaced by the generation that starts. Listen to `end` before.
    */
   async start(): Promise<RestartOutcome> {
     await this.#prepare(async () => {
@@ -226,7 +226,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#stopping = true;
     clearTimeout(this.#retry);
     this.#launcher.cancelPreparations();
-    this.holder.unwatch();
+    if (!this.isUntaken) this.holder.unwatch();
   }
 
   /** Ends everything: drains what runs, lets go of the listeners. Asked again, it kills. */

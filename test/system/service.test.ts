@@ -4,6 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { datagramSocket, receiveDatagram } from '../../src/kernel/datagram.ts';
 import { close } from '../../src/kernel/fd.ts';
+import { pidfdGetfd, pidfdOpen } from '../../src/kernel/pidfd.ts';
+import { fdOfSocket } from '../../src/kernel/proc-fd.ts';
+import { dumpTcp } from '../../src/kernel/sock-diag.ts';
+import { getOption } from '../../src/kernel/socket.ts';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet } from './clients.ts';
 import { freePort, Supervised } from './harness.ts';
@@ -51,6 +55,24 @@ test('the path of a unix socket that relisten is passed stays, whatever the prog
   expect(await ask({ path }, httpGet)).toMatchObject({ fate: 'ok' });
   expect(await run.stop()).toMatchObject({ left: [] });
   expect(existsSync(path)).toBe(true);
+});
+
+test('a listener that relisten is passed is not shut down by its program, for who has passed it', async () => {
+  const port = await freePort();
+  const command = ['python3', fixture('servers/peculiar.py'), String(port), 'shutdown'];
+  await using run = new Supervised(command, { under: passed(port) });
+  await run.started();
+  const [{ inode } = { inode: 0 }] = dumpTcp({ localPort: port, states: ['LISTEN'] });
+  const pidfd = pidfdOpen(run.pid);
+  const ours = pidfdGetfd(pidfd, fdOfSocket(run.pid, inode) ?? -1);
+  try {
+    expect(await run.stop()).toMatchObject({ left: [] });
+    expect(run.lines).toContain('shut down');
+    expect(getOption(ours, 'SO_ACCEPTCONN')).toBe(1);
+  } finally {
+    close(ours);
+    close(pidfd);
+  }
 });
 
 test('what is passed and is no listener is refused in one sentence', async () => {

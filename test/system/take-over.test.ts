@@ -16,6 +16,7 @@ import { freePort, NOBODY, Supervised } from './harness.ts';
 import { LISTENS, runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
+const PECULIAR_PY = fileURLToPath(new URL('../fixtures/servers/peculiar.py', import.meta.url));
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 const { test } = needs('linux', 'python3', 'root');
 
@@ -154,6 +155,19 @@ test('a live server goes on untouched when relisten is told to stop before the o
   await clients.more(5);
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
   expect(stranger.child.exitCode).toBeNull();
+});
+
+test('a command that shuts its listener down leaves a live server its own when the take is given up', async () => {
+  await using stranger = await new Stranger().serving();
+  const { port } = stranger;
+  const verb = ['take', '--ready-line', '/never/', String(port)];
+  await using take = new Supervised(['python3', PECULIAR_PY, String(port), 'shutdown'], { verb });
+  await take.line(/^listens$/);
+  expect(await take.stop()).toMatchObject({ left: [] });
+  expect(take.lines).toContain('shut down');
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  await clients.more(5);
+  expect(await clients.stop()).toMatchObject(NOBODY_LOST);
 });
 
 test('there is nothing to take where nobody listens', async () => {
