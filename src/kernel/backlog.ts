@@ -9,6 +9,9 @@ const TCP_INFO_BYTES = 32;
 const UNACKED_OFFSET = 24;
 const SACKED_OFFSET = 28;
 
+/** For a listener of our own: the kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
+export const AMPLE_BACKLOG = 4_096;
+
 /**
  * How many connections may wait in a listener's accept queue: what is left of the backlog after the kernel capped it at
  * net.core.somaxconn (listen(2)). A unix socket does not tell; the cap is then computed.

@@ -65,6 +65,8 @@ interface ArchNumbers {
   SYS_ptrace: number;
   /** What seccomp calls the architecture (include/uapi/linux/audit.h). */
   AUDIT_ARCH: number;
+  /** Where the data of a struct epoll_event is: on x86-64 alone it is packed (EPOLL_PACKED in the kernel). */
+  epollDataAt: number;
   tracee: TraceeNumbers;
 }
 
@@ -80,8 +82,6 @@ interface TraceeNumbers {
   };
   /** Length of the instruction that makes it. */
   instructionBytes: number;
-  /** Where the data of a struct epoll_event is: on x86-64 alone it is packed (EPOLL_PACKED in the kernel). */
-  epollDataAt: number;
   calls: Record<'chdir' | 'close' | 'dup3' | 'epoll_ctl' | 'execve' | 'fcntl' | 'mmap' | 'prctl' | 'seccomp', number>;
 }
 
@@ -96,11 +96,11 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_shutdown: 48,
     SYS_ptrace: 101,
     AUDIT_ARCH: 0xc000003e,
+    epollDataAt: 4,
     tracee: {
       // rdi, rsi, rdx, r10, r8, r9; orig_rax, rax, rip
       registers: { arguments: [14, 13, 12, 7, 9, 8], call: 15, result: 10, pc: 16 },
       instructionBytes: 2,
-      epollDataAt: 4,
       calls: {
         chdir: 80,
         close: 3,
@@ -123,11 +123,11 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_shutdown: 210,
     SYS_ptrace: 117,
     AUDIT_ARCH: 0xc00000b7,
+    epollDataAt: 8,
     tracee: {
       // x0 to x5; x0, pc
       registers: { arguments: [0, 1, 2, 3, 4, 5], call: undefined, result: 0, pc: 32 },
       instructionBytes: 4,
-      epollDataAt: 8,
       calls: {
         chdir: 49,
         close: 57,

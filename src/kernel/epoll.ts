@@ -1,4 +1,21 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { arch } from './constants.ts';
+
+/*
+ * epoll(7): what epoll_ctl(2) takes, and what a process's instances know (proc_pid_fdinfo(5)).
+ */
+
+export const EPOLL_CLOEXEC = 0o2000000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+
+/** struct epoll_event, on x86-64 alone without padding in front of the data; EPOLLHUP and EPOLLERR come unasked. */
+export function encodeEpollEvent(events = 0, data = 0n): Buffer {
+  const event = Buffer.alloc(16);
+  event.writeUInt32LE(events);
+  event.writeBigUInt64LE(data, arch().epollDataAt);
+  return event;
+}
 
 /** What a process has told an epoll instance of one of its sockets (epoll_ctl(2)). */
 export interface EpollEntry {

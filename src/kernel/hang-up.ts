@@ -1,12 +1,7 @@
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, encodeEpollEvent } from './epoll.ts';
 import { close } from './fd.ts';
 import { call } from './libc.ts';
 import { POLLIN, type Poller } from './poll.ts';
-
-const EPOLL_CLOEXEC = 0o2000000;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-/** struct epoll_event, the longer of the two: packed on x86-64 alone. */
-const EVENT_BYTES = 16;
 
 /**
  * Tells when sockets hang up: a listener does when somebody who has it has ended it by shutdown(2), or connect(2) to no
@@ -49,6 +44,6 @@ export class HangUps {
   }
 
   #control(operation: number, fd: number): void {
-    if (this.#epoll !== undefined) call('epoll_ctl', [this.#epoll, operation, fd, Buffer.alloc(EVENT_BYTES)]);
+    if (this.#epoll !== undefined) call('epoll_ctl', [this.#epoll, operation, fd, encodeEpollEvent()]);
   }
 }

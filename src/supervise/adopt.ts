@@ -3,6 +3,7 @@ import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { RelistenError } from '../errors.ts';
 import { relistenAmong } from '../inspect/supervisor.ts';
+import { allListeners } from '../kernel/all-listeners.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { pidfdGetfd, pidfdOpen, pidfdOpenThread } from '../kernel/pidfd.ts';
@@ -15,7 +16,6 @@ import { dumpTcp } from '../kernel/sock-diag.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { familyOf, isWrapper } from './family.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
-import { allListeners } from './listen-watch.ts';
 import { toSocketAddress } from './ports.ts';
 import type { SavedState } from './state-file.ts';
 

@@ -1,22 +1,13 @@
-import { fchownSync, fstatSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
-import { type EpollEntry, type SocketUses, usesOfSocket } from '../kernel/epoll.ts';
 import { codeOf, errnoOf } from '../kernel/errno.ts';
-import { close, duplicate, isNonblocking, setNonblocking } from '../kernel/fd.ts';
+import { close, duplicate } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { socketInode } from '../kernel/proc-fd.ts';
-import {
-  isTargetFdCloexec,
-  isWaiting,
-  type Notification,
-  receive,
-  replaceFd,
-  respondContinue,
-  respondResult,
-} from '../kernel/seccomp.ts';
-import { getOption, listen, localAddress, setOption } from '../kernel/socket.ts';
+import { isWaiting, type Notification, receive, respondContinue, respondResult } from '../kernel/seccomp.ts';
+import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { isDebugger, isNamedAfter, isPrivate } from './bystander.ts';
 import { type CallerSocket, descriptorOf, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
+import { type GiveBackHost, giveBack } from './give-back.ts';
 import { type HeldListener, type Holder, type HoldOptions, keepPath } from './holder.ts';
 import { bothFamiliesPort, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 import { isStillAt } from './unix-path.ts';
@@ -29,7 +20,7 @@ export interface WantedBind extends ListenerIdentity {
 }
 
 /** What a generation's interception asks of, and tells, whoever supervises it. */
-export interface InterceptionHost {
+export interface InterceptionHost extends GiveBackHost {
   holder: Holder;
   poller: Poller;
   /**
@@ -43,12 +34,8 @@ export interface InterceptionHost {
   openOneFamily(named: HeldListener, wanted: ListenerIdentity): Promise<HeldListener>;
   /** Whether a process of this generation has the listener open. */
   isOpenInGeneration(listener: HeldListener): boolean;
-  /** Whether another generation has it open in a process of the program that runs in this one's process. */
-  isOpenInSameProgram(listener: HeldListener, pid: number): boolean;
   /** Whether a program may shut a held listener down, for all who have it. */
   mayEnd(listener: HeldListener): boolean;
-  /** Has a process's epoll instances watch the listener. @throws where they cannot be had */
-  watchAgain(pid: number, entries: readonly EpollEntry[], listener: HeldListener): void;
   /**
    * A held listener is listened on, or one that no later generation can ask for by its name (then undefined): of a port that
    * the kernel chose, or a unix socket of a temporary name.
@@ -60,8 +47,6 @@ export interface InterceptionHost {
   onWaiting(id: bigint): void;
   /** The program shuts so many connections down that to be asked about each is dear. */
   onManyShutdowns(): void;
-  /** Something that the user should know, a sentence. */
-  onNotice(text: string): void;
   /** No process of the generation is left. */
   onEmpty(): void;
 }
@@ -179,7 +164,11 @@ export class Interception {
       if (this.#host.holder.byInode(socket.inode)) return 0;
       const identity = { ...wanted, v6only: socket.v6only };
       const held = this.#heldFor(identity) ?? (await this.#oneFamilyFor(identity));
-      if (held) return this.#giveBack(held, socket, notification);
+      if (held) {
+        giveBack(held, socket, { ...notification, notifyFd: this.#notifyFd }, this.#host);
+        this.#given.add(held);
+        return 0;
+      }
       return wanted.address.family === 'unix' ? this.#bindUnix(socket, wanted) : await this.#bindInet(socket, wanted);
     } finally {
       close(socket.fd);
@@ -211,43 +200,6 @@ export class Interception {
     const opened = await openOneFamily(named, identity);
     if (giveWay) onNotice(describeGivingWay(identity, named));
     return opened;
-  }
-
-  /** Puts the held listener in the place of the program's own socket, wherever the program has that. */
-  #giveBack(held: HeldListener, socket: CallerSocket, { id, tid }: Notification): number {
-    this.#giveBlocking(held, socket);
-    giveReuseport(held, socket);
-    held.path?.claim();
-    const { fds, entries } = usesOf(tid, socket);
-    for (const fd of fds) {
-      const cloexec = fd === socket.targetFd ? socket.cloexec : isTargetFdCloexec(tid, fd);
-      replaceFd(this.#notifyFd, id, held.fd, fd, cloexec);
-    }
-    if (entries.length > 0) this.#watchAgain(held, socket.pid, entries);
-    this.#given.add(held);
-    return 0;
-  }
-
-  #watchAgain(held: HeldListener, pid: number, entries: readonly EpollEntry[]): void {
-    try {
-      this.#host.watchAgain(pid, entries, held);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#host.onNotice(
-        `pid ${pid} may never hear of clients on ${formatAddress(held.address)}: it told epoll of its socket before bind(2), and cannot be told of the held one: ${why}`,
-      );
-    }
-  }
-
-  /**
-   * The program expects its socket to block or not, as it has set it; but the flag belongs to all who have the listener. The
-   * same program has always come to set O_NONBLOCK, if only after bind(2) (redis, asyncio): were it to block until then, an
-   * older process could wait in accept(2), for a client that a failed start never lets it have.
-   */
-  #giveBlocking(held: HeldListener, socket: CallerSocket): void {
-    const nonblocking = isNonblocking(socket.fd);
-    if (nonblocking === isNonblocking(held.fd)) return;
-    if (nonblocking || !this.#host.isOpenInSameProgram(held, socket.pid)) setNonblocking(held.fd, nonblocking);
   }
 
   async #bindInet(socket: CallerSocket, wanted: WantedAddress): Promise<number | undefined> {
@@ -385,34 +337,12 @@ export class Interception {
   }
 }
 
-/** The descriptor of the call alone, where we may not look for more. */
-function usesOf(tid: number, { inode, targetFd }: CallerSocket): SocketUses {
-  try {
-    const uses = usesOfSocket(tid, inode);
-    return uses.fds.includes(targetFd) ? uses : { fds: [targetFd], entries: [] };
-  } catch {
-    return { fds: [targetFd], entries: [] };
-  }
-}
-
 /** -p cannot name `::` of IPv6 alone. */
 function describeGivingWay({ address, v6only }: ListenerIdentity, named: HeldListener): string {
   const shown = formatAddress(address);
   const wanted = v6only ? `${shown} for IPv6 alone` : shown;
   const otherwise = v6only ? '' : ` (not with -p ${shown})`;
   return `The command binds ${wanted}, for which ${formatAddress(named.address)} of -p gives way: who waited there is reset${otherwise}`;
-}
-
-/**
- * A listener without SO_REUSEPORT, or of another owner, would keep the program's next sockets from its address (socket(7);
- * sk_reuseport_match() in net/ipv4/inet_connection_sock.c). The first that listens beside it makes it a group, also if it
- * listened before it had the option (reuseport_add_sock() in net/core/sock_reuseport.c).
- */
-function giveReuseport(held: HeldListener, socket: CallerSocket): void {
-  if (!socket.reuseport || held.reuseport) return;
-  fchownSync(held.fd, fstatSync(socket.fd).uid, -1);
-  setOption(held.fd, 'SO_REUSEPORT', 1);
-  held.reuseport = true;
 }
 
 /** Whether the next generation can mean a listener by the address that it was bound to. */

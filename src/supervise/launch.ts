@@ -238,7 +238,7 @@ export class Launcher {
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       isOpenInSameProgram: (listener, pid) => this.#isOpenInSameProgram(running, listener, pid),
       mayEnd: listener => isOver() && !listener.inherited,
-      watchAgain: (pid, entries, { fd }) => watchAgain(pid, entries, fd, child => reaper.leave(child)),
+      watchAgain: (caller, entries, { fd }) => watchAgain(caller, entries, fd, child => reaper.leave(child)),
       onListen: (listener, isNew) => {
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
@@ -272,10 +272,7 @@ export class Launcher {
     const runsIt = (other: number | undefined) => other !== undefined && executableOf(other) === program;
     const others = this.#host.generations().filter(one => one !== running && generations.has(one.number));
     if (others.length === 0) return false;
-    if (others.some(one => runsIt(one.pid))) return true;
-    const family = new Set(running.family().map(ids => ids.pid));
-    const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
-    return owners.some(owner => owner !== process.pid && !family.has(owner) && runsIt(owner));
+    return others.some(one => runsIt(one.pid)) || othersWith(running, inode).some(runsIt);
   }
 
   #isOpenIn(running: Running, inode: number): boolean {

@@ -1,18 +1,11 @@
 import type { SocketAddress } from '../address.ts';
+import { allListeners, type SeenListener } from '../kernel/all-listeners.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
-import { readUnixTable } from '../kernel/proc-net.ts';
-import { dumpTcp } from '../kernel/sock-diag.ts';
 import type { Running } from './running.ts';
 
 const LOOK_MS = 50;
 /** Under interception most have called listen(2) before anybody looks. */
 const SELDOM_LOOK_MS = 1_000;
-
-/** A listener as the kernel shows it. */
-export interface SeenListener {
-  inode: number;
-  address: SocketAddress;
-}
 
 /**
  * Waits until a process of a starting generation listens, where listen(2) is not intercepted and nothing was passed: all
@@ -52,13 +45,4 @@ export function watchForUnseen(
 function listenersOf(running: Running): SeenListener[] {
   const inodes = new Set(running.family().flatMap(({ pid }) => [...socketInodes(pid)]));
   return allListeners().filter(({ inode }) => inodes.has(inode));
-}
-
-/** Every listener with an address, of our network. */
-export function allListeners(): SeenListener[] {
-  const tcp = dumpTcp({ states: ['LISTEN'] }).map(({ inode, local }) => ({ inode, address: local }));
-  const unix = readUnixTable().flatMap(({ state, path, inode }): SeenListener[] => {
-    return state === 'LISTEN' && path !== undefined ? [{ inode, address: { family: 'unix', path } }] : [];
-  });
-  return [...tcp, ...unix];
 }

@@ -1,9 +1,7 @@
 import { formatAddress } from '../address.ts';
+import { AMPLE_BACKLOG } from '../kernel/backlog.ts';
 import { disconnect, getOption, listen } from '../kernel/socket.ts';
 import type { HeldListener, Holder } from './holder.ts';
-
-/** The kernel caps it at net.core.somaxconn; the next listen(2) of the program sets its own again. */
-const BACKLOG = 4_096;
 
 /**
  * Has held TCP listeners listen again that a program has ended for all who have them: by shutdown(2) where that is not
@@ -30,5 +28,6 @@ export function mendListeners(holder: Holder, say: (text: string) => void): void
 function mend({ fd }: HeldListener): void {
   // Else every connection would come shut down (net/ipv4/tcp.c, tcp_disconnect).
   disconnect(fd);
-  listen(fd, BACKLOG);
+  // The program's next listen(2) sets its own again.
+  listen(fd, AMPLE_BACKLOG);
 }

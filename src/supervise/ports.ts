@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { resolveAddress } from '../bind/resolve.ts';
 import { invalidArgument } from '../errors.ts';
+import { AMPLE_BACKLOG } from '../kernel/backlog.ts';
 import { close } from '../kernel/fd.ts';
 import { listen, setOption, shutdown, socket } from '../kernel/socket.ts';
 import { adopt, checkListener, inheritedFds } from '../listen/inherited.ts';
@@ -9,9 +10,6 @@ import type { Binder } from './binder.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { bothFamiliesPort, type ListenerIdentity, listenerKey } from './match.ts';
 import type { PortOption } from './options.ts';
-
-/** The kernel caps it at net.core.somaxconn, 4096 by default (listen(2)). */
-const BACKLOG = 4_096;
 
 /**
  * The one kernel address that `-p` means. A port alone is every address of both families where the system has IPv6
@@ -96,7 +94,7 @@ async function open(
   try {
     if (v6only) setOption(fd, 'IPV6_V6ONLY', 1);
     await binder.bindOwn(fd, address);
-    listen(fd, BACKLOG);
+    listen(fd, AMPLE_BACKLOG);
   } catch (error) {
     close(fd);
     throw error;

@@ -1,13 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { arch } from '../kernel/constants.ts';
-import type { EpollEntry } from '../kernel/epoll.ts';
+import { EPOLL_CTL_ADD, type EpollEntry, encodeEpollEvent } from '../kernel/epoll.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
-import { pidfdGetfd, pidfdOpen } from '../kernel/pidfd.ts';
+import { pidfdGetfd, pidfdOpenThread } from '../kernel/pidfd.ts';
 import { holdProcess } from './held-process.ts';
-
-const EPOLL_CTL_ADD = 1;
 
 /** Where the process that makes the calls has them. */
 const LISTENER = 3;
@@ -21,18 +18,18 @@ const EPOLL = 4;
  * epoll knows a socket by its file and its number in the process that told of it (epoll(7)), and the program takes it away
  * again by that number: so another process tells, in which the listener has that number too.
  *
- * @param pid of the program
+ * @param caller the thread of the program whose descriptors are meant, and its process
  * @param onChild is told of that process in the turn of the event loop that spawned it
  * @throws KernelError
  */
 export function watchAgain(
-  pid: number,
+  { tid, pid }: { tid: number; pid: number },
   entries: readonly EpollEntry[],
   listener: number,
   onChild: (child: ChildProcess) => void,
 ): void {
   const none = openSync('/dev/null', 'r+');
-  const pidfd = pidfdOpen(pid);
+  const pidfd = pidfdOpenThread(tid, pid);
   try {
     for (const entry of entries) {
       const epoll = pidfdGetfd(pidfd, entry.epoll);
@@ -56,10 +53,8 @@ function add({ fd, events, data }: EpollEntry, stdio: number[], onChild: (child:
     const epoll = fd === 1 ? 2 : 1;
     tracee.call('dup3', [EPOLL, epoll, 0]);
     if (fd !== LISTENER) tracee.call('dup3', [LISTENER, fd, 0]);
-    const event = Buffer.alloc(16);
-    event.writeUInt32LE(events);
-    event.writeBigUInt64LE(data, arch().tracee.epollDataAt);
-    tracee.call('epoll_ctl', [epoll, EPOLL_CTL_ADD, fd, tracee.place(event)], `${epoll}, EPOLL_CTL_ADD, ${fd}`);
+    const event = tracee.place(encodeEpollEvent(events, data));
+    tracee.call('epoll_ctl', [epoll, EPOLL_CTL_ADD, fd, event], `${epoll}, EPOLL_CTL_ADD, ${fd}`);
   } catch (error) {
     // The program has two descriptors of the same instance.
     if (codeOf(error) !== 'EEXIST') throw error;
