@@ -30,9 +30,20 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** A line for the person who watches. */
+/** What may wait for a reader of stderr that takes nothing: where nobody looks, nothing is kept for ever. */
+const MAX_WAITING_BYTES = 1 << 20;
+let unsaid = 0;
+
+/** A line for the person who watches; dropped, and told of later, where too many wait to be read already. */
 export function talk(line: string): void {
-  process.stderr.write(`${line}\n`);
+  const { stderr } = process;
+  if (stderr.writableLength > MAX_WAITING_BYTES) {
+    unsaid++;
+    return;
+  }
+  if (unsaid > 0) stderr.write(`relisten: ${unsaid} lines are missing here: nobody read them\n`);
+  unsaid = 0;
+  stderr.write(`${line}\n`);
 }
 
 /** Says this line if it takes a while: whoever waits wants to know for what. */

@@ -1,6 +1,7 @@
 import type { ControlServer } from '../control/server.ts';
 import type { StatusFacts } from '../control/status.ts';
 import { whyNoInterception } from '../kernel/seccomp.ts';
+import { flushOutput, unblockOutput } from '../kernel/stdio.ts';
 import { inheritedFds } from '../listen/inherited.ts';
 import type { Claim } from '../supervise/claim.ts';
 import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
@@ -27,12 +28,16 @@ export interface Supervision {
   warnings: string[];
 }
 
+/** How long whoever reads our output may take for the last of it. */
+const LAST_WORDS_MS = 1_000;
+
 /**
  * Runs a supervisor to its end. What the command does not need in order to start is loaded once it was spawned.
  *
  * @returns the exit code for this process
  */
 export async function supervise({ run, claim, startedAt, warnings }: Supervision, start: Start): Promise<number> {
+  unblockOutput();
   ignoreClosedOutput();
   const way = wayOf(run);
   const stdin = run.keys ? silentInput() : undefined;
@@ -59,6 +64,7 @@ export async function supervise({ run, claim, startedAt, warnings }: Supervision
   const end = await ended;
   if (end.reason !== undefined) talk.end(end.reason, end.code);
   await (await control)?.close(end);
+  await flushOutput(LAST_WORDS_MS);
   return end.code;
 }
 

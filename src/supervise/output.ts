@@ -95,7 +95,8 @@ export class Output {
       source.on('data', (chunk: Buffer) => {
         lines.push(chunk);
         if (target === 2) stderrIsMidLine = chunk.at(-1) !== NEWLINE;
-        if (destination.write(chunk)) return;
+        // Destroyed: its reader has gone.
+        if (destination.destroyed || destination.write(chunk)) return;
         source.pause();
         onceWritten(destination, () => source.resume());
       });

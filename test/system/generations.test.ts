@@ -161,7 +161,7 @@ test('the oldest of too many that drain is ended', async () => {
   );
   run.look();
   run.kill('SIGTERM');
-  await run.event('state', event => event.generation === 4 && event.state === 'draining');
+  await run.event('notice', ({ text }) => text.startsWith('still draining'));
   run.kill('SIGTERM'); // again: at once
   expect(await run.end()).toMatchObject({ left: [] });
 });

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -263,5 +264,26 @@ describe('the output', () => {
     await run.until(() => run.stdout.includes('listens'));
     expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
     expect(await run.stop()).toMatchObject({ signal: 'SIGTERM', left: [] });
+  });
+
+  needs('linux', 'busybox').test('may have a reader that reads no more', async () => {
+    const { relisten } = await import('../../fixtures/relisten.ts');
+    const port = await freePort();
+    const path = join(folder, 'fifo');
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const loud = `head -c 300000 /dev/zero | tr '\\0' x >&2 & exec busybox httpd -f -p 127.0.0.1:${port}`;
+    await using run = new Supervised(['sh', '-c', loud], {
+      under: ['sh', '-c', 'exec "$@" 2> "$0"', path],
+      args: ['--name', 'web', '--drain', '100ms'],
+    });
+    const env = { XDG_RUNTIME_DIR: run.runtime };
+    await run.until(() => existsSync(join(run.runtime, 'relisten', 'web.sock')));
+    for (const generation of [2, 3]) {
+      const { code, stdout } = await relisten(['restart', 'web'], { env });
+      expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining(`generation ${generation}`) });
+    }
+    expect(await run.stop()).toMatchObject({ signal: 'SIGTERM', left: [] });
+    closeSync(reader);
   });
 });
