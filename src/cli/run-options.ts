@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
-import { RelistenError } from '../errors.ts';
+import { invalidArgument, RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { hasCapability } from '../kernel/procfs.ts';
 import { defaultName } from '../supervise/name.ts';
@@ -18,6 +18,7 @@ export interface RunFlags {
   intercept: boolean;
   hook: boolean;
   standby?: number | false;
+  warmHttp?: string[];
   readyHttp?: string;
   readyTcp?: true;
   readyLine?: RegExp;
@@ -76,6 +77,7 @@ const HOOK = fileURLToPath(new URL('../hook/hook.cjs', import.meta.url));
 export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const ports = flags.port ?? [];
   checkPorts(ports);
+  checkWarmHttp(flags);
   const here = currentDirectory();
   const cwd = checkDirectory(resolve(here, flags.cwd ?? ''));
   const envFile = flags.envFile === undefined ? undefined : checkEnvFile(resolve(here, flags.envFile));
@@ -103,6 +105,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       evict: flags.evict ?? false,
       hook: flags.hook && hookless === undefined ? HOOK : undefined,
       standbyMs: standbyOf(flags),
+      warmHttp: flags.warmHttp ?? [],
       cwd,
       envFile,
       user: flags.user,
@@ -114,6 +117,15 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
     json,
     quiet,
   };
+}
+
+/** @throws RelistenError where there is never anything to warm up, or nobody to do it */
+function checkWarmHttp({ warmHttp, hook, strategy }: RunFlags): void {
+  if (!warmHttp) return;
+  const why = hook
+    ? strategy === 'stop-first' && '--strategy stop-first, in which nobody serves meanwhile'
+    : '--no-hook, which is what warms a Node program up';
+  if (why) throw invalidArgument('--warm-http', warmHttp.join(', '), `nothing together with ${why}`);
 }
 
 function standbyOf({ standby }: RunFlags): number | undefined {

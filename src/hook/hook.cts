@@ -30,6 +30,7 @@ let begun: Begin | undefined;
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {
   if (RELISTEN_STANDBY !== undefined) require('./standby.cjs');
   subscribe();
+  if (process.env.RELISTEN_WARM_HTTP !== undefined) require('./before-listen.cjs');
   // Adopting by fd is for where relisten cannot do it in the kernel.
   if (process.env.LISTEN_FDS !== undefined && RELISTEN_INTERCEPT === '0') require('./adopt.cjs');
 }

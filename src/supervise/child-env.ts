@@ -6,8 +6,11 @@ import type { HeldListener } from './holder.ts';
 import type { SuperviseOptions } from './options.ts';
 import type { User } from './user.ts';
 
-/** Set by whoever started relisten, and meant for relisten alone. */
-const NOT_INHERITED = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC'];
+/** Set by whoever started relisten (another relisten, too), and meant for it alone. */
+const NOT_INHERITED = [
+  ...['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC'],
+  'RELISTEN_WARM_HTTP',
+];
 
 /** sd_listen_fds(3): the first descriptor that is passed. */
 const FIRST_FD = 3;
@@ -39,6 +42,7 @@ export function childEnv(options: SuperviseOptions, facts: ChildEnvFacts): NodeJ
   env.RELISTEN_STRATEGY = options.strategy;
   env.RELISTEN_STOP_SIGNAL = options.stopSignal;
   env.RELISTEN_DRAIN_MS = String(options.drainMs);
+  if (options.warmHttp.length > 0) env.RELISTEN_WARM_HTTP = JSON.stringify(options.warmHttp);
   env.NOTIFY_SOCKET = facts.notifySocket;
   if (facts.hook !== undefined) env.NODE_OPTIONS = withHook(env.NODE_OPTIONS, facts.hook);
   return { ...env, ...listenEnv(options.protocol, facts.listeners) };

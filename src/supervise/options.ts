@@ -44,6 +44,11 @@ export interface SuperviseOptions {
   /** Path of the Node hook that the command gets in NODE_OPTIONS; undefined for none. */
   hook?: string;
   /**
+   * What the HTTP server of a Node program that has the hook answers to itself before it listens, while another generation
+   * serves: `METHOD path`, or a path. Empty for nothing.
+   */
+  warmHttp: readonly string[];
+  /**
    * So long after a restart the next generation's process is started, where it is a Node program that has the hook, and
    * waits before its first line; undefined: not before the next restart.
    */

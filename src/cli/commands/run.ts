@@ -60,6 +60,11 @@ export function addSuperviseOptions(command: Command): Command {
       durationOf('--standby'),
     )
     .option('--no-standby', 'start no process before its restart')
+    .option(
+      '--warm-http <path>',
+      'have a Node program’s next process answer this path before it listens; repeatable',
+      addWarmHttp,
+    )
     .option('--ready-http <path>', 'ready when this path or URL answers 200 to 399', parseProbe)
     .option('--ready-tcp', 'ready when a connection is accepted')
     .option('--ready-line <regex>', 'ready when a line of its output matches', given =>
@@ -106,6 +111,11 @@ function wholeNumber(what: string): (given: string) => number {
 
 function addPort(given: string, before: PortOption[] = []): PortOption[] {
   return [...before, parsePort(given)];
+}
+
+function addWarmHttp(given: string, before: string[] = []): string[] {
+  if (/^([A-Z]+ )?\/[!-~]*$/.test(given)) return [...before, given];
+  throw invalidArgument('--warm-http', given, 'a path such as /, or a method and a path such as "POST /search"');
 }
 
 function parseProbe(given: string): string {

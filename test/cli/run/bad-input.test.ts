@@ -64,6 +64,24 @@ const CASES: Case[] = [
   { what: 'a signal that is none', args: () => ['--stop-signal', 'NONE'], code: 2, says: /Invalid --stop-signal/ },
   { what: 'a name that is none', args: () => ['--name', '../x'], code: 2, says: /Invalid name/ },
   { what: 'a count that is none', args: () => ['--give-up', '0'], code: 2, says: /a whole number from 1/ },
+  {
+    what: 'a path to warm up with that is none',
+    args: () => ['--warm-http', 'x'],
+    code: 2,
+    says: /a path such as \/, or/,
+  },
+  {
+    what: 'a warm-up by nobody',
+    args: () => ['--warm-http', '/', '--no-hook'],
+    code: 2,
+    says: /Invalid --warm-http: "\/", expected nothing together with --no-hook, which/,
+  },
+  {
+    what: 'a warm-up while nobody serves',
+    args: () => ['--warm-http', '/', '--strategy', 'stop-first'],
+    code: 2,
+    says: /nothing together with --strategy stop-first, in which nobody serves meanwhile/,
+  },
   { what: 'a probe that is none', args: () => ['--ready-http', 'health'], code: 2, says: /a path such as \/health/ },
 ];
 
