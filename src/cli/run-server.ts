@@ -4,7 +4,7 @@ import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory } from '../supervise/private-directory.ts';
-import { runtimeDirectory } from '../supervise/runtime-dir.ts';
+import { makeRuntimeDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
 import { findUser, mayRead } from '../supervise/user.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Start } from './supervise.ts';
@@ -49,6 +49,7 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
 
 function claimFor({ named, supervise: { name } }: RunOptions): Claim {
   const runtime = runtimeDirectory();
+  makeRuntimeDirectory(runtime);
   const claim = named ? claimName(runtime, name) : claimNameLike(runtime, name);
   if (claim) return claim;
   throw new RelistenError(

@@ -1,9 +1,9 @@
-import { readdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { RelistenError } from '../errors.ts';
 import { isClaimed } from '../supervise/claim.ts';
 import type { RestartOutcome } from '../supervise/events.ts';
+import { namesWith } from '../supervise/runtime-dir.ts';
 import type { EndStatus } from '../supervise/supervisor.ts';
 import { describeOrphan, findOrphans } from './orphans.ts';
 import type { Status } from './status.ts';
@@ -71,8 +71,7 @@ const STATUS_MS = 5_000;
 
 /** The supervisors that live in a runtime directory, by name. */
 export function findSupervisors(runtime: string): ControlClient[] {
-  const names = readdirSync(runtime).flatMap(file => (file.endsWith('.sock') ? [file.slice(0, -'.sock'.length)] : []));
-  return names
+  return namesWith('.sock', runtime)
     .filter(name => isClaimed(runtime, name))
     .sort()
     .map(name => new ControlClient(runtime, name));

@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../address.ts';
 import { startTicks } from '../kernel/procfs.ts';
 import { isClaimed } from '../supervise/claim.ts';
+import { namesWith } from '../supervise/runtime-dir.ts';
 import { StateFile } from '../supervise/state-file.ts';
 
 /** A server whose supervisor was killed, and that goes on serving. */
@@ -18,8 +18,7 @@ const STATE = '.d.json';
 
 /** The servers that killed supervisors have left in a runtime directory, by name. */
 export function findOrphans(runtime: string): Orphan[] {
-  const names = readdirSync(runtime).flatMap(file => (file.endsWith(STATE) ? [file.slice(0, -STATE.length)] : []));
-  return names
+  return namesWith(STATE, runtime)
     .filter(name => !isClaimed(runtime, name))
     .sort()
     .flatMap(name => {

@@ -1,20 +1,11 @@
-import {
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAX_UNIX_PATH_BYTES } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import { tryLock } from '../kernel/flock.ts';
 import { removePrivateDirectory } from './private-directory.ts';
+import { namesWith } from './runtime-dir.ts';
 
 /** What a supervisor alone may use, as long as it lives. */
 export interface Claim {
@@ -66,8 +57,9 @@ export function claimNameLike(runtime: string, name: string): Claim {
 
 /** The name of the live supervisor that runs as this process. */
 export function nameOf(runtime: string, pid: number): string | undefined {
-  const names = readdirSync(runtime).flatMap(file => (file.endsWith('.lock') ? [file.slice(0, -'.lock'.length)] : []));
-  return names.find(name => readPid(join(runtime, `${name}.lock`)) === pid && isClaimed(runtime, name));
+  return namesWith('.lock', runtime).find(
+    name => readPid(join(runtime, `${name}.lock`)) === pid && isClaimed(runtime, name),
+  );
 }
 
 function readPid(lock: string): number | undefined {

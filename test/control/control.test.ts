@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -316,6 +316,20 @@ asRoot('relisten list, status, restart and stop', () => {
 });
 
 describe('without a supervisor', () => {
+  it('nothing is made by who only looks', async () => {
+    const runtime = mkdtempSync(join(tmpdir(), 'empty-'));
+    const listener = createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    const env = { XDG_RUNTIME_DIR: runtime };
+    for (const args of [['list'], ['status'], ['restart', 'web'], ['stop'], ['why', String(port)]]) {
+      await relisten(args, { env });
+    }
+    listener.close();
+    expect(readdirSync(runtime)).toEqual([]);
+    rmSync(runtime, { recursive: true });
+  });
+
   it.each([['status'], ['restart'], ['stop']])('relisten %s answers 1', async command => {
     expect(await relisten([command])).toMatchObject({
       code: 1,

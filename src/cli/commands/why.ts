@@ -51,7 +51,7 @@ async function leftBehind({ listeners }: Inspection): Promise<string[]> {
     );
     return orphans.map(describeOrphan);
   } catch {
-    return []; // no relisten of this user's has ever run here
+    return []; // where relisten's files are another's, or not to be seen
   }
 }
 

@@ -136,7 +136,7 @@ describe('relisten run', () => {
     const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^relisten: Cannot make .*: EACCES; look at XDG_RUNTIME_DIR, it must exist and be your own\n$/,
+      /^relisten: Cannot use .*: EACCES; look at XDG_RUNTIME_DIR, it must exist and be your own\n$/,
     );
   });
 
