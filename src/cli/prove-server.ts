@@ -10,6 +10,7 @@ import { shellSubject } from '../prove/shell-subject.ts';
 import type { Subject } from '../prove/subject.ts';
 import { superviseSubject } from '../prove/supervised-subject.ts';
 import { count } from '../prove/verdict.ts';
+import { endBy } from './end.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { classesOf, formOf, type ProveFlags } from './prove-options.ts';
 import { onStdout, print, talk } from './report.ts';
@@ -26,18 +27,20 @@ export async function proveServer(command: string[], flags: ProveFlags): Promise
   // Ten minutes of load are a long way to a folder that is not there.
   if (flags.html !== undefined) await writeTo(flags.html, '');
   const interrupt = new AbortController();
-  const onSignal = () => interrupt.abort();
+  const onSignal = (signal: NodeJS.Signals) => {
+    interrupt.abort();
+    process.once('exit', () => endBy(signal)); // once all is said
+  };
   for (const signal of INTERRUPTS) process.once(signal, onSignal);
   try {
     const proof =
       form === 'shell' ? await proveOther(flags, interrupt.signal) : await proveOurs(command, flags, interrupt.signal);
     if (flags.html !== undefined) await writePage(flags.html, proof);
     report(proof, flags);
-    process.exitCode = interrupt.signal.aborted ? 130 : proof.verdict.exitCode;
+    process.exitCode = proof.verdict.exitCode;
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     talk('relisten: interrupted before the load began');
-    process.exitCode = 130;
   } finally {
     for (const signal of INTERRUPTS) process.off(signal, onSignal);
   }

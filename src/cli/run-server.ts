@@ -44,7 +44,7 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
     claim.release();
   }
   const { endProcess } = await import('./signals.ts');
-  return endProcess(code);
+  return endProcess(code, run.supervise.stopSignal);
 }
 
 function claimFor({ named, supervise: { name } }: RunOptions): Claim {

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { isatty } from 'node:tty';
+import { type EndOrder, endBy, endOf } from './end.ts';
 import type { Orders } from './orders.ts';
 
 const terminals = [0, 1, 2].filter(fd => isatty(fd));
@@ -9,31 +9,23 @@ function wasHungUp(): boolean {
   return terminals.some(fd => !isatty(fd));
 }
 
-/** The signals that have ordered the end. */
-const ordered = new Set<NodeJS.Signals>();
+/** The signal that has ordered the end, the first one where there were several. */
+let order: EndOrder | undefined;
 
 /**
- * Ends this process, by the signal that it would have ended by if it had no listener, where
- * - a terminal was closed: Node 20 aborts in exit(3) when it cannot give that back as it was;
- * - the end was ordered by the signal that the command then ended by: a service manager takes that for success, and the
- *   exit code that says the same for a failure (systemd.service(5), SuccessExitStatus=).
+ * Ends this process as {@link endOf} says, and by SIGHUP where a terminal was closed: Node 20 aborts in exit(3) when it cannot
+ * give that back as it was.
  *
- * As process 1 it exits with the code: the kernel does not let that end by a signal of its own (pid_namespaces(7)).
+ * @param code of the command, as shells say it
+ * @param stopSignal what the command was told to end by
  */
-export function endProcess(code: number): never {
+export function endProcess(code: number, stopSignal: NodeJS.Signals): never {
   if (wasHungUp()) endBy('SIGHUP');
-  for (const signal of ordered) {
-    if (code !== 128 + constants.signals[signal]) continue;
-    process.emit('exit', code); // gives the terminal back
-    process.removeAllListeners('exit');
-    endBy(signal);
-  }
-  process.exit(code);
-}
-
-function endBy(signal: NodeJS.Signals): void {
-  process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
+  const end = endOf(code, order, stopSignal);
+  if (typeof end === 'number') process.exit(end);
+  process.emit('exit', code); // gives the terminal back
+  process.removeAllListeners('exit');
+  endBy(end);
 }
 
 /**
@@ -49,7 +41,7 @@ function endBy(signal: NodeJS.Signals): void {
 export function obeySignals(orders: Orders): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      ordered.add(signal);
+      order ??= signal;
       orders.stop(signal);
     });
   }

@@ -202,7 +202,7 @@ test('relisten that is told to end drains its server, and ends as it did', async
   const port = await freePort();
   await using run = runListens(`127.0.0.1:${port}`);
   await run.started();
-  expect(await run.stop('SIGINT')).toEqual({ code: 0, signal: null, left: [] });
+  expect(await run.stop()).toEqual({ code: 0, signal: null, left: [] });
   expect(existsSync(`/proc/${run.ready?.pid}`)).toBe(false);
 });
 

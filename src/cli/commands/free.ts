@@ -11,6 +11,7 @@ import { count } from '../../inspect/phrase.ts';
 import type { Inspection } from '../../inspection.ts';
 import { codeOf } from '../../kernel/errno.ts';
 import { processIds } from '../../kernel/process.ts';
+import { endBy } from '../end.ts';
 import { examples } from '../examples.ts';
 import { type Plan, planFree } from '../free/occupants.ts';
 import { signalAll } from '../free/stop.ts';
@@ -93,10 +94,11 @@ async function stop(address: Address, { ask, all }: Plan & { do: 'stop' }, optio
 
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  // Readline takes Ctrl-C for itself: end as the signal would have (128 and its number), and not by an error.
+  // Readline takes Ctrl-C for itself, and answers with an error.
   terminal.once('SIGINT', () => {
     talk('');
-    process.exit(130);
+    terminal.close(); // gives the terminal back
+    endBy('SIGINT');
   });
   try {
     return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());

@@ -9,7 +9,7 @@ Exit codes:
   0    every restart went well, and no more requests failed than --allow says
   1    more failed, a restart failed, or it stopped before the last restart
   2    the command line cannot be used, or the target is not on this host
-  130  interrupted; the report says what was seen until then`;
+  130  interrupted (by SIGINT); the report says what was seen until then`;
 
 /** `relisten prove`: what clients see of a restart. */
 export function addProve(program: Command): void {

@@ -111,10 +111,23 @@ needs('linux', 'python3').describe('keys on a terminal', () => {
       [...run, '--no-hook', '--', process.execPath, '-e', stubborn],
       [{ wait: 'generation 1 ready' }, { type: '\x03' }, { wait: 'still draining' }, { type: '\x03' }],
     );
-    expect(status).toBe(137);
+    expect(status).toBe(-2); // by SIGINT
     expect(lines).toContain('relisten: SIGINT: stopping');
     expect(lines).toContain('relisten: still draining, for 29 s at most; SIGINT again ends it at once');
     expect(lines).toContain('relisten: SIGINT again: ending at once');
+  });
+
+  test('Ctrl-C ends the loop of a shell, too, whatever the command makes of it', async () => {
+    const polite = `process.on('SIGTERM', () => process.exit(0)); require('node:net').createServer().listen(${await freePort()})`;
+    const command = [...run, '--no-hook', '--', process.execPath, '-e', polite].map(word => `"${word}"`).join(' ');
+    const { status, lines } = await onTerminal(
+      ['bash', '-c', `for round in 1 2; do echo round $round; ${command}; done; echo went on`],
+      [{ wait: 'generation 1 ready' }, { type: '\x03' }],
+    );
+    expect(status).toBe(-2);
+    expect(lines).toContain('round 1');
+    expect(lines).not.toContain('round 2');
+    expect(lines).not.toContain('went on');
   });
 
   test('a shell gets its terminal back with Ctrl-Z, and as it was at the end', async () => {

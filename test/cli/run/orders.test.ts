@@ -61,10 +61,19 @@ for (const [who, uid] of [
       expect(await run.stop()).toEqual({ code: null, signal: 'SIGTERM', left: [] });
     });
 
-    it('SIGINT, where the command gets SIGTERM and ends by that, ends with the code that says so', async () => {
-      const { run } = await start({ uid });
+    it.each([
+      ['by SIGTERM', {}],
+      ['with 0', { STATUS: '0' }],
+    ])('SIGINT ends it by SIGINT where the command ends %s', async (_, env) => {
+      const { run } = await start({ env, uid });
+      await using __ = run;
+      expect(await run.stop('SIGINT')).toEqual({ code: null, signal: 'SIGINT', left: [] });
+    });
+
+    it('SIGTERM ends it by SIGTERM where the command ends by its stop signal', async () => {
+      const { run } = await start({ args: ['--stop-signal', 'SIGINT'], uid });
       await using _ = run;
-      expect(await run.stop('SIGINT')).toEqual({ code: 143, signal: null, left: [] });
+      expect(await run.stop()).toEqual({ code: null, signal: 'SIGTERM', left: [] });
     });
 
     it('SIGTERM ends it by SIGTERM where the command exits with 143 for it, as Java does', async () => {
