@@ -1,29 +1,34 @@
 import { constants } from 'node:os';
 
-/** What relisten was told to end by, if it was. */
-export type EndOrder = 'SIGTERM' | 'SIGINT';
+/** What relisten was told to end by; a request is `q`, or `relisten stop`. */
+export type EndOrder = 'SIGTERM' | 'SIGINT' | 'request';
 
 /**
  * How relisten ends:
  *
- * | told by | the command ended                                           | relisten ends           |
- * |---------|-------------------------------------------------------------|-------------------------|
- * | SIGINT  | with 0, or by a signal, or with the code that says so       | by SIGINT               |
- * | SIGTERM | by SIGTERM or the stop signal, or with the code that says so | by SIGTERM             |
- * | any     | otherwise                                                   | with the command's code |
+ * | told by | the command ended                                            | relisten ends           |
+ * |---------|--------------------------------------------------------------|-------------------------|
+ * | SIGINT  | with 0, or by a signal, or with the code that says so        | by SIGINT               |
+ * | SIGTERM | by SIGTERM or the stop signal, or with the code that says so | by SIGTERM              |
+ * | request | the same                                                     | with 0                  |
+ * | any     | otherwise                                                    | with the command's code |
  *
  * A shell ends its loop or its script only if what it waits for was ended by SIGINT, and not where that says so by a code
  * (https://www.cons.org/cracauer/sigint.html). A service manager takes an end by SIGTERM for success, and the code that says
- * the same for a failure (systemd.service(5), SuccessExitStatus=).
+ * the same for a failure, after which it may start the service again (systemd.service(5), SuccessExitStatus=, Restart=).
  *
  * @param code of the command, as shells say it
  * @param stopSignal what relisten told the command to end by
  */
-export function endOf(code: number, order: EndOrder | undefined, stopSignal: NodeJS.Signals): EndOrder | number {
-  const endedBy = (signal: NodeJS.Signals) => code === codeOfSignal(signal);
-  if (order === 'SIGINT' && (code === 0 || code > SIGNALLED)) return order;
-  if (order === 'SIGTERM' && (endedBy('SIGTERM') || endedBy(stopSignal))) return order;
-  return code;
+export function endOf(
+  code: number,
+  order: EndOrder | undefined,
+  stopSignal: NodeJS.Signals,
+): 'SIGINT' | 'SIGTERM' | number {
+  if (order === 'SIGINT') return code === 0 || code > SIGNALLED ? 'SIGINT' : code;
+  const endedAsTold = code === codeOfSignal('SIGTERM') || code === codeOfSignal(stopSignal);
+  if (order === undefined || !endedAsTold) return code;
+  return order === 'SIGTERM' ? 'SIGTERM' : 0;
 }
 
 /**

@@ -5,6 +5,7 @@ import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
 import { makePrivateDirectory } from '../supervise/private-directory.ts';
 import { makeRuntimeDirectory, runtimeDirectory } from '../supervise/runtime-dir.ts';
+import type { EndStatus } from '../supervise/supervisor.ts';
 import { findUser, mayRead } from '../supervise/user.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Start } from './supervise.ts';
@@ -22,7 +23,7 @@ export function takeServer(address: Address, run: RunOptions): Promise<never> {
     const outcome = await supervisor.take(address);
     if (outcome.ok) return;
     const { isUntaken } = supervisor;
-    await supervisor.abandon(outcome.exitCode);
+    await supervisor.abandon({ code: outcome.exitCode, reason: outcome.reason });
     const by = isUntaken
       ? 'is served by what served it before'
       : 'is served by nobody: what served it before has ended';
@@ -34,17 +35,17 @@ export function takeServer(address: Address, run: RunOptions): Promise<never> {
 async function claimed(run: RunOptions, start: Start): Promise<never> {
   const startedAt = Date.now();
   const claim = claimFor(run);
-  let code: number;
+  let end: EndStatus;
   try {
     const unreached = openDirectory(claim.directory, run.supervise.user);
     const warnings = unreached === undefined ? run.warnings : [unreached, ...run.warnings];
     const { supervise } = await import('./supervise.ts');
-    code = await supervise({ run, claim, startedAt, warnings }, start);
+    end = await supervise({ run, claim, startedAt, warnings }, start);
   } finally {
     claim.release();
   }
   const { endProcess } = await import('./signals.ts');
-  return endProcess(code, run.supervise.stopSignal);
+  return endProcess(end, run.supervise.stopSignal);
 }
 
 function claimFor({ named, supervise: { name } }: RunOptions): Claim {

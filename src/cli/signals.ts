@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty';
-import { type EndOrder, endBy, endOf } from './end.ts';
+import type { EndStatus } from '../supervise/supervisor.ts';
+import { endBy, endOf } from './end.ts';
 import type { Orders } from './orders.ts';
 
 const terminals = [0, 1, 2].filter(fd => isatty(fd));
@@ -10,18 +11,17 @@ function wasHungUp(): boolean {
 }
 
 /** The signal that has ordered the end, the first one where there were several. */
-let order: EndOrder | undefined;
+let ordered: 'SIGTERM' | 'SIGINT' | undefined;
 
 /**
  * Ends this process as {@link endOf} says, and by SIGHUP where a terminal was closed: Node 20 aborts in exit(3) when it cannot
  * give that back as it was.
  *
- * @param code of the command, as shells say it
  * @param stopSignal what the command was told to end by
  */
-export function endProcess(code: number, stopSignal: NodeJS.Signals): never {
+export function endProcess({ code, reason }: EndStatus, stopSignal: NodeJS.Signals): never {
   if (wasHungUp()) endBy('SIGHUP');
-  const end = endOf(code, order, stopSignal);
+  const end = endOf(code, ordered ?? (reason === undefined ? 'request' : undefined), stopSignal);
   if (typeof end === 'number') process.exit(end);
   process.emit('exit', code); // gives the terminal back
   process.removeAllListeners('exit');
@@ -41,7 +41,7 @@ export function endProcess(code: number, stopSignal: NodeJS.Signals): never {
 export function obeySignals(orders: Orders): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      order ??= signal;
+      ordered ??= signal;
       orders.stop(signal);
     });
   }

@@ -34,9 +34,9 @@ const LAST_WORDS_MS = 1_000;
 /**
  * Runs a supervisor to its end. What the command does not need in order to start is loaded once it was spawned.
  *
- * @returns the exit code for this process
+ * @returns how the command ended
  */
-export async function supervise({ run, claim, startedAt, warnings }: Supervision, start: Start): Promise<number> {
+export async function supervise({ run, claim, startedAt, warnings }: Supervision, start: Start): Promise<EndStatus> {
   unblockOutput();
   ignoreClosedOutput();
   const way = wayOf(run);
@@ -65,7 +65,7 @@ export async function supervise({ run, claim, startedAt, warnings }: Supervision
   if (end.reason !== undefined) talk.end(end.reason, end.code);
   await (await control)?.close(end);
   await flushOutput(LAST_WORDS_MS);
-  return end.code;
+  return end;
 }
 
 /** Whoever read our output may go; the server stays. */

@@ -201,13 +201,13 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   /** Gives a take up: ends what was started, lets go of everything, and leaves the live server as it is. */
-  async abandon(code = 1): Promise<void> {
+  async abandon(end: EndStatus = { code: 1 }): Promise<void> {
     this.#beginToStop();
     const started = this.generations.filter(running => running !== this.#borrowed);
     if (this.#next?.state === 'starting') this.#onFailed(this.#next, new Error('relisten is stopping'));
     await Promise.all(started.map(running => running.gone));
     this.holder.leaveAll();
-    await this.#finish({ code });
+    await this.#finish(end);
   }
 
   /** A new generation; a request during a start is answered by the restart that follows it. */

@@ -14,6 +14,10 @@ test.each<[order: EndOrder | undefined, code: number, stopSignal: NodeJS.Signals
   ['SIGTERM', 130, 'SIGTERM', 130],
   ['SIGTERM', 0, 'SIGTERM', 0],
   ['SIGTERM', 137, 'SIGTERM', 137],
+  ['request', 143, 'SIGTERM', 0],
+  ['request', 131, 'SIGQUIT', 0],
+  ['request', 137, 'SIGTERM', 137],
+  ['request', 9, 'SIGTERM', 9],
   [undefined, 143, 'SIGTERM', 143],
   [undefined, 0, 'SIGTERM', 0],
 ])('told by %s, with a command that ended with %i and a stop signal of %s: %s', (order, code, stopSignal, end) => {

@@ -258,7 +258,7 @@ asRoot('relisten list, status, restart and stop', () => {
       code: 0,
       stdout: expect.stringMatching(/^web: stopped/),
     });
-    expect(await run.end()).toMatchObject({ left: [] });
+    expect(await run.end()).toEqual({ code: 0, signal: null, left: [] });
   });
 
   it('exits with 1 when the new generation failed, says why, and that the old one goes on', async () => {

@@ -16,7 +16,7 @@ export function addStop(program: Command): void {
       const client = chooseSupervisor(runtimeDirectory(), name);
       const waits = `${client.name}: waits until what it started has ended; relisten status ${client.name} shows it`;
       const end = await waitFor(client.stop(now === true), waits);
-      print(json ? JSON.stringify(end, null, 2) : `${client.name}: stopped (its exit code is ${end.code})`);
+      print(json ? JSON.stringify(end, null, 2) : `${client.name}: stopped (the command's exit code is ${end.code})`);
     });
   examples(stop, [
     ['relisten stop', 'waits until its clients are served, for --drain at most'],
