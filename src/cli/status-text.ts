@@ -50,11 +50,12 @@ export function statusLines(status: Status): string[] {
 }
 
 /** In a few words, e.g. `ready (generation 3), 1 draining`. */
-function summarise({ generations }: Status): string {
+function summarise({ generations, stopping }: Status): string {
   const ready = generations.find(each => each.state === 'ready');
   const starting = generations.find(each => each.state === 'starting');
   const draining = generations.filter(each => each.state === 'draining').length;
   const parts = [
+    ...(stopping ? ['stopping'] : []),
     ...(ready ? [`ready (generation ${ready.generation})`] : []),
     ...(starting ? [`starting (generation ${starting.generation})`] : []),
     ...(draining > 0 ? [`${draining} draining`] : []),
@@ -93,15 +94,21 @@ export function outcomeLine(name: string, outcome: RestartOutcome & { ok: true }
 export function failureLines(name: string, outcome: RestartOutcome & { ok: false }, status?: Status): string[] {
   const { generation, reason, exit, stderr } = outcome;
   const how = exit && !reason.includes(describeExit(exit)) ? ` (${describeExit(exit)})` : '';
-  const ready = status?.generations.find(each => each.state === 'ready');
-  const clients = status?.listeners.length === 0 ? 'nobody listens' : 'clients wait';
   return [
     `${name} was not restarted: generation ${generation} failed after ${formatDuration(outcome.durationMs)}: ${reason}${how}`,
-    ready
-      ? `  Generation ${ready.generation} (pid ${ready.pid}) goes on as before.`
-      : `  No other generation was ready: ${clients} until one is.`,
+    `  ${whoServes(status)}`,
     ...(stderr.length > 0 ? ['  The last lines of its stderr:', ...stderr.map(line => `  | ${line}`)] : []),
   ];
+}
+
+/** @param status after the restart; undefined where relisten has not answered */
+function whoServes(status: Status | undefined): string {
+  if (!status) return 'No other generation was ready, and relisten does not answer any more.';
+  const ready = status.generations.find(each => each.state === 'ready');
+  if (ready) return `Generation ${ready.generation} (pid ${ready.pid}) goes on as before.`;
+  if (status.stopping) return 'No other generation was ready, and relisten is ending.';
+  const clients = status.listeners.length === 0 ? 'nobody listens' : 'clients wait';
+  return `No other generation was ready: ${clients} until one is.`;
 }
 
 function section(title: string, rows: string[][]): string[] {

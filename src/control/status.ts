@@ -20,6 +20,8 @@ export interface Status {
   way: Way & { text: string };
   strategy: 'overlap' | 'stop-first';
   drainMs: number;
+  /** It ends, and starts nothing any more. */
+  stopping: boolean;
   generations: GenerationStatus[];
   listeners: ListenerStatus[];
   /** Asked for, for whatever reason. */
@@ -77,6 +79,7 @@ export function statusOf(supervisor: Supervisor, { version, startedAt, way }: St
     way: { ...way, text: describeWay(way) },
     strategy: options.strategy,
     drainMs: options.drainMs,
+    stopping: supervisor.stopping,
     generations: generations.map(running => generationStatus(running, connections.get(running.number) ?? 0, now)),
     listeners: holder.listeners.map(listener => listenerStatus(listener, alive)),
     restarts: supervisor.restarts,

@@ -16,6 +16,7 @@ export function watchUnusedPorts(running: Running, holder: Holder, say: (text: s
   );
   const waited = new Set<HeldListener>();
   const look = () => {
+    if (running.state !== 'ready') unused.clear(); // it has ended, or is ending: what it leaves is another's to serve
     for (const listener of unused) {
       if (listener.afterMs !== undefined || !holder.listeners.includes(listener)) unused.delete(listener);
       else if (!waitInVain(listener)) waited.delete(listener);
@@ -25,7 +26,7 @@ export function watchUnusedPorts(running: Running, holder: Holder, say: (text: s
         unused.delete(listener);
       }
     }
-    if (unused.size === 0 || running.state !== 'ready') clearInterval(timer);
+    if (unused.size === 0) clearInterval(timer);
   };
   const timer = setInterval(look, LOOK_MS).unref();
 }

@@ -13,6 +13,7 @@ const STATUS: Status = {
   way: { intercept: true, hook: false, passed: false, text: 'bind(2) and listen(2) are intercepted' },
   strategy: 'overlap',
   drainMs: 30_000,
+  stopping: false,
   generations: [
     { generation: 1, state: 'draining', pid: 101, startedAt: 0, ageMs: 3_600_000, since: 3_588_000, connections: 1 },
     { generation: 2, state: 'ready', pid: 202, startedAt: 3_587_000, ageMs: 13_000, since: 3_588_000, connections: 18 },
@@ -53,6 +54,12 @@ describe('listTable', () => {
       "idle  nothing runs                      -    -     0        -                              node server.js --title 'a b'",
     ]);
   });
+
+  it('says which is ending', () => {
+    const { generations } = STATUS;
+    const [, line] = listTable([{ ...STATUS, generations: generations.slice(0, 1), stopping: true }]);
+    expect(line).toMatch(/^shop {2}stopping, 1 draining /);
+  });
 });
 
 describe('the outcome of a restart', () => {
@@ -79,5 +86,16 @@ describe('the outcome of a restart', () => {
       '  | oops',
       '  |   at line 3',
     ]);
+  });
+
+  it.each([
+    ['goes on', {}, 'Generation 2 (pid 202) goes on as before.'],
+    ['holds listeners', { generations: [] }, 'No other generation was ready: clients wait until one is.'],
+    ['holds none', { generations: [], listeners: [] }, 'No other generation was ready: nobody listens until one is.'],
+    ['is ending', { generations: [], stopping: true }, 'No other generation was ready, and relisten is ending.'],
+    ['is gone', undefined, 'No other generation was ready, and relisten does not answer any more.'],
+  ])('says what becomes of clients where it %s', (_, change, says) => {
+    const outcome = { ok: false as const, generation: 3, reason: 'late', exitCode: 1, stderr: [], durationMs: 1 };
+    expect(failureLines('shop', outcome, change && { ...STATUS, ...change })[1]).toBe(`  ${says}`);
   });
 });
