@@ -69,9 +69,7 @@ export class EventLines {
 
 /** Its exit says nothing where another reason was there first: relisten ended it then. */
 function howItFailed({ exit, reason }: StateEvent, took: string): string {
-  return reason === undefined && exit?.code === 0
-    ? 'exited with 0 before it was ready'
-    : `failed after ${took}: ${reason ?? describeExit(exit)}`;
+  return `failed after ${took}: ${reason ?? describeExit(exit)}`;
 }
 
 function pidText({ pid }: StateEvent): string {

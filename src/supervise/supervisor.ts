@@ -425,16 +425,23 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** The program says that it is finished: so are we, unless a new generation is on its way. */
   #onDone(running: Running, left: number): void {
-    const wasReady = running.state === 'ready';
-    this.#leave(running);
+    const tooSoon = running.state === 'ready' ? undefined : this.#whatItEndedBefore(running);
+    this.#leave(running, tooSoon);
     if (left > 0) this.#emit({ type: 'notice', text: WENT_TO_BACKGROUND });
-    if (!wasReady) this.#answer(failure(running, 'it exited with 0', 0));
+    if (tooSoon !== undefined) this.#answer(failure(running, tooSoon, 0));
     if (this.#stopping || this.#next) return;
     this.#endWith({ code: left > 0 ? 1 : 0 });
   }
 
+  /** Nothing says so of a command that is no server at all, or that was only asked for its version. */
+  #whatItEndedBefore(running: Running): string {
+    const listened = this.#listenersOf(running).some(({ afterMs }) => afterMs !== undefined);
+    const isSeen = running.interception !== undefined && !listened;
+    return isSeen ? 'exited with 0 before it listened on anything to hold' : 'exited with 0 before it was ready';
+  }
+
   /** The main process ended by itself: ends what it left behind. */
-  #leave(running: Running): void {
+  #leave(running: Running, reason?: string): void {
     running.become(running.state === 'starting' ? 'failed' : 'exited');
     if (this.#current === running) this.#current = undefined;
     if (this.#next === running) this.#next = undefined;
@@ -444,6 +451,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       state: running.state,
       pid: running.pid,
       exit: running.exit,
+      reason,
     });
     this.#draining.add(running);
     void this.#end(running, this.options.drainMs);

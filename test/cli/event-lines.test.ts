@@ -74,9 +74,9 @@ describe('EventLines', () => {
       'an end before readiness',
       [
         { type: 'state', generation: 1, state: 'starting' },
-        { type: 'state', generation: 1, state: 'failed', exit: { code: 0, signal: null } },
+        { type: 'state', generation: 1, state: 'failed', exit: { code: 0, signal: null }, reason: 'exited too soon' },
       ],
-      { weight: 'bad', text: 'generation 1 exited with 0 before it was ready' },
+      { weight: 'bad', text: 'generation 1 failed after 0 ms: exited too soon' },
     ],
     [
       'an adopted server',

@@ -149,6 +149,21 @@ asRoot('the command', () => {
   it('ends relisten with 0 when it exits with 0 by itself', async () => {
     await using run = new Supervised(['sh', '-c', 'exit 0']);
     expect(await run.end()).toEqual({ code: 0, signal: null, left: [] });
+    const failed = await run.event('state', ({ state }) => state === 'failed');
+    expect(failed.reason).toBe('exited with 0 before it listened on anything to hold');
+  });
+
+  it('is only said not to have been ready where it listened, or that cannot be seen', async () => {
+    const listen = ['node', '-e', "require('node:net').createServer().listen(process.argv[1], () => process.exit(0))"];
+    for (const args of [
+      ['--ready-line', 'ready'],
+      ['--no-intercept', '--no-hook', '--ready-line', 'ready'],
+    ]) {
+      await using run = new Supervised([...listen, String(await freePort())], { args });
+      expect(await run.end()).toEqual({ code: 0, signal: null, left: [] });
+      const failed = await run.event('state', ({ state }) => state === 'failed');
+      expect(failed.reason).toBe('exited with 0 before it was ready');
+    }
   });
 
   it('ends relisten with its status after --give-up failures in a row', async () => {
