@@ -430,7 +430,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (left > 0) this.#emit({ type: 'notice', text: WENT_TO_BACKGROUND });
     if (tooSoon !== undefined) this.#answer(failure(running, tooSoon, 0));
     if (this.#stopping || this.#next) return;
-    this.#endWith({ code: left > 0 ? 1 : 0 });
+    const end = { code: left > 0 ? 1 : 0 };
+    // A change may make a server of it.
+    if (this.#lastReady === 0 && this.options.outliveFailedStart) this.#startAgain(end);
+    else this.#endWith(end);
   }
 
   /** Nothing says so of a command that is no server at all, or that was only asked for its version. */

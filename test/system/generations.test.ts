@@ -198,6 +198,14 @@ test('with --watch, a first start that fails a moment after it was ready waits f
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
+test('with --watch, a command that ends with 0 before it listens waits for somebody to make a server of it', async () => {
+  await using run = new Supervised(['true'], { args: ['--watch', 'nothing'] });
+  await run.event('notice', ({ text }) => text.startsWith('Waiting for a change'));
+  run.kill('SIGHUP');
+  await run.event('state', ({ generation, state }) => generation === 2 && state === 'failed');
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 test('relisten that is told to end drains its server, and ends as it did', async () => {
   const port = await freePort();
   await using run = runListens(`127.0.0.1:${port}`);
