@@ -44,6 +44,8 @@ export interface RunOptions {
   supervise: SuperviseOptions;
   /** What will not be had, and why. */
   warnings: string[];
+  /** What it is to be called. */
+  name: string;
   /** The name was given, so no other will do. */
   named: boolean;
   /** Globs below the directory; all of it where none are named; undefined: do not watch. */
@@ -90,7 +92,6 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   return {
     supervise: {
       command,
-      name: flags.name ?? defaultName(command, cwd),
       ports,
       protocol: flags.protocol ?? DEFAULTS.protocol,
       intercept: flags.intercept,
@@ -111,6 +112,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       user: flags.user,
     },
     warnings: [hookless, whyNoEviction(flags)].filter(why => why !== undefined),
+    name: flags.name ?? defaultName(command, cwd),
     named: flags.name !== undefined,
     watch,
     keys,

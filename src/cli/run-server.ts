@@ -48,7 +48,7 @@ async function claimed(run: RunOptions, start: Start): Promise<never> {
   return endProcess(end, run.supervise.stopSignal);
 }
 
-function claimFor({ named, supervise: { name } }: RunOptions): Claim {
+function claimFor({ name, named }: RunOptions): Claim {
   const runtime = runtimeDirectory();
   makeRuntimeDirectory(runtime);
   const claim = named ? claimName(runtime, name) : claimNameLike(runtime, name);

@@ -41,8 +41,8 @@ export async function supervise({ run, claim, startedAt, warnings }: Supervision
   ignoreClosedOutput();
   const way = wayOf(run);
   const stdin = run.keys ? silentInput() : undefined;
-  const options = { ...run.supervise, name: claim.name, intercept: way.intercept, stdin };
-  const supervisor = new Supervisor(options, claim.directory);
+  const options = { ...run.supervise, intercept: way.intercept, stdin };
+  const supervisor = new Supervisor(options, claim);
   supervisor.on('event', event => {
     if (event.type === 'unintercepted') Object.assign(way, { intercept: false, whyNot: event.reason });
   });

@@ -22,7 +22,7 @@ export function findOrphans(runtime: string): Orphan[] {
     .filter(name => !isClaimed(runtime, name))
     .sort()
     .flatMap(name => {
-      const state = new StateFile(join(runtime, `${name}${STATE}`)).load();
+      const state = new StateFile({ directory: join(runtime, `${name}.d`) }).load();
       if (!state || startTicks(state.generation.pid) !== state.generation.startedAt) return [];
       const listeners = state.listeners.map(({ inode, address }) => ({ inode, address: formatAddress(address) }));
       return [{ name, pid: state.generation.pid, listeners }];

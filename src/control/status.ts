@@ -64,12 +64,12 @@ export interface StatusFacts {
 }
 
 export function statusOf(supervisor: Supervisor, { version, startedAt, way }: StatusFacts): Status {
-  const { options, holder, generations } = supervisor;
+  const { name, options, holder, generations } = supervisor;
   const now = Date.now();
   const connections = countConnections(generations, holder.listeners);
   const alive = new Set(generations.map(running => running.number));
   return {
-    name: options.name,
+    name,
     pid: process.pid,
     version,
     startedAt,

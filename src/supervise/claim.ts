@@ -1,22 +1,79 @@
-import { existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAX_UNIX_PATH_BYTES } from '../address.ts';
+import { isSameFile } from '../bind/stale-path.ts';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import { tryLock } from '../kernel/flock.ts';
 import { removePrivateDirectory } from './private-directory.ts';
-import { namesWith } from './runtime-dir.ts';
+import { makeRuntimeDirectory, namesWith } from './runtime-dir.ts';
 
-/** What a supervisor alone may use, as long as it lives. */
-export interface Claim {
-  name: string;
+/** What a supervisor alone may use, as long as it lives: a name, and the files that are called by it. */
+export class Claim {
+  readonly #runtime: string;
+  #name: string;
+  /** Descriptor of the locked file. */
+  #lock: number;
+
+  /** @param lock the claim's from here on */
+  constructor(runtime: string, name: string, lock: number) {
+    this.#runtime = runtime;
+    this.#name = name;
+    this.#lock = lock;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** The directory of all of it. */
+  get runtime(): string {
+    return this.#runtime;
+  }
+
   /** Of the control socket. What a dead supervisor left there may be removed. */
-  socket: string;
+  get socket(): string {
+    return socketOf(this.#runtime, this.#name);
+  }
+
   /** Private to the supervisor; see private-directory.ts. */
-  directory: string;
+  get directory(): string {
+    return directoryOf(this.#runtime, this.#name);
+  }
+
+  /** Whether others find the lock: where it was removed, another may have the name, and all that is called by it, by now. */
+  get isIntact(): boolean {
+    return isAt(lockOf(this.#runtime, this.#name), this.#lock);
+  }
+
+  /**
+   * Claims the name again where its lock was removed; where another has claimed it meanwhile, the next free one like it.
+   *
+   * @throws RelistenError where the runtime directory is gone, and cannot be made
+   */
+  renew(): void {
+    makeRuntimeDirectory(this.#runtime);
+    const { name, lock } = takeNameLike(this.#runtime, this.#name);
+    close(this.#lock);
+    this.#name = name;
+    this.#lock = lock;
+  }
+
   /** Removes all of it. */
-  release(): void;
+  release(): void {
+    if (this.isIntact) {
+      // Where a state file is left, a generation outlives us and goes on looking there.
+      if (!existsSync(`${this.directory}.json`)) removePrivateDirectory(this.directory);
+      rmSync(this.socket, { force: true });
+      rmSync(lockOf(this.#runtime, this.#name), { force: true });
+    }
+    close(this.#lock);
+  }
 }
+
+const lockOf = (runtime: string, name: string) => join(runtime, `${name}.lock`);
+const socketOf = (runtime: string, name: string) => join(runtime, `${name}.sock`);
+const directoryOf = (runtime: string, name: string) => join(runtime, `${name}.d`);
 
 /** The longest name of a socket in a private directory, of those that it is known for. */
 const LONGEST_SOCKET = 'handoff-10000-4194304.sock.new';
@@ -29,37 +86,33 @@ const LONGEST_SOCKET = 'handoff-10000-4194304.sock.new';
  * @returns undefined where a live supervisor has the name
  */
 export function claimName(runtime: string, name: string): Claim | undefined {
-  const paths = { socket: join(runtime, `${name}.sock`), directory: join(runtime, `${name}.d`) };
-  checkLength(join(paths.directory, LONGEST_SOCKET));
-  const lock = join(runtime, `${name}.lock`);
-  const fd = takeLock(lock);
-  if (fd === undefined) return undefined;
-  return {
-    name,
-    ...paths,
-    release() {
-      // Where a state file is left, a generation outlives us and goes on looking there.
-      if (!existsSync(`${paths.directory}.json`)) removePrivateDirectory(paths.directory);
-      rmSync(paths.socket, { force: true });
-      rmSync(lock, { force: true });
-      close(fd);
-    },
-  };
+  const lock = takeName(runtime, name);
+  return lock === undefined ? undefined : new Claim(runtime, name, lock);
 }
 
 /** Claims the name, or else the first free one of name-2, name-3, …. */
-export function claimNameLike(runtime: string, name: string): Claim {
+export function claimNameLike(runtime: string, wanted: string): Claim {
+  const { name, lock } = takeNameLike(runtime, wanted);
+  return new Claim(runtime, name, lock);
+}
+
+function takeNameLike(runtime: string, wanted: string): { name: string; lock: number } {
   for (let number = 1; ; number++) {
-    const claim = claimName(runtime, number === 1 ? name : `${name}-${number}`);
-    if (claim) return claim;
+    const name = number === 1 ? wanted : `${wanted}-${number}`;
+    const lock = takeName(runtime, name);
+    if (lock !== undefined) return { name, lock };
   }
+}
+
+/** @returns the descriptor of its lock; undefined where a live supervisor has it */
+function takeName(runtime: string, name: string): number | undefined {
+  checkLength(join(directoryOf(runtime, name), LONGEST_SOCKET));
+  return takeLock(lockOf(runtime, name));
 }
 
 /** The name of the live supervisor that runs as this process. */
 export function nameOf(runtime: string, pid: number): string | undefined {
-  return namesWith('.lock', runtime).find(
-    name => readPid(join(runtime, `${name}.lock`)) === pid && isClaimed(runtime, name),
-  );
+  return namesWith('.lock', runtime).find(name => readPid(lockOf(runtime, name)) === pid && isClaimed(runtime, name));
 }
 
 function readPid(lock: string): number | undefined {
@@ -72,7 +125,7 @@ function readPid(lock: string): number | undefined {
 
 /** Whether a live supervisor has the name. */
 export function isClaimed(runtime: string, name: string): boolean {
-  const fd = openLock(join(runtime, `${name}.lock`), 'r');
+  const fd = openLock(lockOf(runtime, name), 'r');
   if (fd === undefined) return false;
   try {
     return !tryLock(fd);
@@ -89,13 +142,18 @@ function takeLock(path: string): number | undefined {
       return undefined;
     }
     // Its last holder may have removed it between our open(2) and our lock: then it locks nothing.
-    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
+    if (isAt(path, fd)) {
       ftruncateSync(fd);
       writeSync(fd, String(process.pid));
       return fd;
     }
     close(fd);
   }
+}
+
+/** Whether the path names this open file, and not another one. */
+function isAt(path: string, fd: number): boolean {
+  return isSameFile(path, fstatSync(fd));
 }
 
 function openLock(path: string, flags: string): number | undefined {

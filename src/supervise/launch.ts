@@ -16,7 +16,14 @@ import { NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { openOneFamily } from './ports.ts';
 import { Preparations } from './preparations.ts';
-import { beside, moveInto, restorePrivateDirectory, unlinkQuietly, writeBeside } from './private-directory.ts';
+import {
+  beside,
+  type Home,
+  moveInto,
+  restorePrivateDirectory,
+  unlinkQuietly,
+  writeBeside,
+} from './private-directory.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
@@ -46,7 +53,7 @@ export interface LaunchWatcher {
 /** Starts generations: environment, listeners, spawn, interception, and the wait for readiness. */
 export class Launcher {
   readonly #options: SuperviseOptions;
-  readonly #directory: string;
+  readonly #home: Home;
   readonly #host: LauncherHost;
   readonly #spawner: Spawner;
   readonly #user: User | undefined;
@@ -57,10 +64,10 @@ export class Launcher {
   readonly #announced = new WeakSet<Running>();
   #shutdownsAreDear = false;
 
-  /** @param directory private to this supervisor, and readable by the user that the command runs as */
-  constructor(options: SuperviseOptions, directory: string, host: LauncherHost) {
+  /** @param home its directory is readable by the user that the command runs as */
+  constructor(options: SuperviseOptions, home: Home, host: LauncherHost) {
     this.#options = options;
-    this.#directory = directory;
+    this.#home = home;
     this.#host = host;
     this.#user = options.user === undefined ? undefined : findUser(options.user);
     this.#hook = options.hook;
@@ -114,7 +121,7 @@ export class Launcher {
     if (current.pid === undefined || !existsSync(this.#consentOf(current))) return false;
     this.#setStage();
     try {
-      const role = this.#roleOf(next, notifyPath(this.#directory, next));
+      const role = this.#roleOf(next, notifyPath(this.#home.directory, next));
       // Who has consented was told nothing else; an env file that was changed may tell Node to do something.
       if (role.env.NODE_OPTIONS === this.#roles.get(current)?.env.NODE_OPTIONS) {
         this.#spawner.standBy(role, current.pid);
@@ -138,7 +145,7 @@ export class Launcher {
    */
   async launch(running: Running, expected: HeldListener[] | undefined, watcher: LaunchWatcher): Promise<void> {
     this.cancelPreparations();
-    restorePrivateDirectory(this.#directory, this.#user?.uid);
+    restorePrivateDirectory(this.#home.directory, this.#user?.uid);
     const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
       expected: expected && new Set(expected),
@@ -148,7 +155,7 @@ export class Launcher {
       signal: running.starting.signal,
     });
     const notify = new NotifySocket(
-      this.#directory,
+      this.#home.directory,
       running.number,
       poller,
       notice => {
@@ -195,9 +202,9 @@ export class Launcher {
     void Promise.all([running.gone, running.interception?.empty]).then(() => lifeline.release());
     const consent = this.#consentOf(running);
     void running.gone.then(() => {
-      unlinkQuietly(beside(this.#directory, `ready-${running.number}`));
+      unlinkQuietly(beside(this.#home.directory, `ready-${running.number}`));
       unlinkQuietly(consent);
-      for (const path of meetingPaths(this.#directory, running.number)) unlinkQuietly(path);
+      for (const path of meetingPaths(this.#home.directory, running.number)) unlinkQuietly(path);
     });
     onSpawned(spawned.pid);
   }
@@ -207,7 +214,7 @@ export class Launcher {
     const { command, cwd } = this.#options;
     const env = childEnv(this.#options, {
       generation,
-      directory: this.#directory,
+      directory: this.#home.directory,
       notifySocket,
       listeners: this.#passed,
       user: this.#user,
@@ -284,19 +291,19 @@ export class Launcher {
   /** Tells the processes of all generations who is ready: who hands off looks here for whom to hand off to. */
   announce(running: Running): void {
     if (!this.#announced.has(running)) this.prepareAnnouncement(running);
-    moveInto(this.#directory, `ready-${running.number}`, 'ready.json');
+    moveInto(this.#home.directory, `ready-${running.number}`, 'ready.json');
   }
 
   /** Writes it down while nobody waits for it. */
   prepareAnnouncement(running: Running): void {
     const facts = { generation: running.number, pid: running.pid, session: running.session };
-    writeBeside(this.#directory, `ready-${running.number}`, JSON.stringify(facts));
+    writeBeside(this.#home.directory, `ready-${running.number}`, JSON.stringify(facts));
     this.#announced.add(running);
   }
 
   /** Written by the hook of its main process, where the same command would wait (hook/consent.ts). */
   #consentOf({ number, pid }: Running): string {
-    return join(this.#directory, `may-stand-by-${number}-${pid}`);
+    return join(this.#home.directory, `may-stand-by-${number}-${pid}`);
   }
 }
 

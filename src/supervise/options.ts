@@ -24,8 +24,6 @@ export interface ReadyOptions {
 /** What `relisten run` is told. All times in ms. */
 export interface SuperviseOptions {
   command: string[];
-  /** For the control socket and for people. */
-  name: string;
   ports: PortOption[];
   protocol: 'systemd' | 'server-starter';
   intercept: boolean;

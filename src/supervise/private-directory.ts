@@ -20,6 +20,16 @@ import { basename, dirname, join } from 'node:path';
  * what is there is only looked for and unlinked (neither follows a link).
  */
 
+/** What of the file system is a supervisor's own (see Claim), and might be another's by now, where it was removed. */
+export interface Home {
+  /** What the supervisor is called. */
+  readonly name: string;
+  /** The private directory. */
+  readonly directory: string;
+  /** Whether it is still ours: where it is not, nothing is written and nothing removed. */
+  readonly isIntact: boolean;
+}
+
 /**
  * Makes it, with mode 0700. One that a killed supervisor left is used again: its generation may still look there.
  *

@@ -1,7 +1,8 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { SocketAddress } from '../address.ts';
 import { startTicks } from '../kernel/procfs.ts';
 import type { HeldListener } from './holder.ts';
+import type { Home } from './private-directory.ts';
 
 const VERSION = 1;
 
@@ -20,21 +21,29 @@ interface SavedGeneration {
   pid: number;
 }
 
-/** The file in which a supervisor writes down what it has, whenever that changes. Its directory is the user's own. */
+/** The file in which a supervisor writes down what it has, whenever that changes, beside its private directory. */
 export class StateFile {
-  readonly #path: string;
+  readonly #home: Pick<Home, 'directory'>;
   readonly #supervisor = { pid: process.pid, startedAt: startTicks(process.pid) ?? 0 };
   /** What is in the file beside it. */
   #prepared: string | undefined;
 
-  constructor(path: string) {
-    this.#path = path;
+  constructor(home: Pick<Home, 'directory'>) {
+    this.#home = home;
+  }
+
+  get #path(): string {
+    return `${this.#home.directory}.json`;
+  }
+
+  get exists(): boolean {
+    return existsSync(this.#path);
   }
 
   /** Writes down what will probably be saved soon, beside the file, so that this does not take time then. */
   prepare(generation: SavedGeneration, listeners: readonly HeldListener[]): void {
     const text = this.#textOf(generation, listeners);
-    if (text === this.#prepared) return;
+    if (text === this.#prepared && existsSync(`${this.#path}.new`)) return;
     writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
     this.#prepared = text;
   }

@@ -19,7 +19,7 @@ import { Launcher } from './launch.ts';
 import { mendListeners } from './mend.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdInherited, holdPort } from './ports.ts';
-import { removePrivateDirectory } from './private-directory.ts';
+import { type Home, removePrivateDirectory } from './private-directory.ts';
 import { Reaper } from './reaper.ts';
 import { Requests } from './requests.ts';
 import { Running } from './running.ts';
@@ -47,7 +47,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   readonly #poller = new Poller();
   readonly holder = new Holder(new HangUps(this.#poller, () => this.#mend()));
   readonly #reaper = new Reaper();
-  readonly #directory: string;
+  readonly #home: Home;
   readonly #state: StateFile;
   readonly #binder: Binder;
   readonly #launcher: Launcher;
@@ -76,15 +76,12 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   restarts = 0;
   crashes = 0;
 
-  /**
-   * @param directory private to this supervisor, removed at the end: see private-directory.ts
-   * @param stateFile for the next supervisor of the same name, if this one is killed
-   */
-  constructor(options: SuperviseOptions, directory: string, stateFile = `${directory}.json`) {
+  /** @param home emptied at the end */
+  constructor(options: SuperviseOptions, home: Home) {
     super();
     this.options = options;
-    this.#directory = directory;
-    this.#state = new StateFile(stateFile);
+    this.#home = home;
+    this.#state = new StateFile(home);
     const emit = (facts: EventFacts) => {
       this.#emit(facts);
       if (facts.type === 'listening') this.#save();
@@ -95,7 +92,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       emit,
       yieldTo: (running, listeners) => this.#yieldTo(running, listeners),
     });
-    this.#launcher = new Launcher(options, directory, {
+    this.#launcher = new Launcher(options, home, {
       holder: this.holder,
       poller: this.#poller,
       reaper: this.#reaper,
@@ -104,6 +101,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       isOver: () => this.#stopping && !this.isUntaken,
       emit,
     });
+  }
+
+  get name(): string {
+    return this.#home.name;
   }
 
   /** Every generation that is not gone, oldest first. */
@@ -565,8 +566,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#attempt(without, () => this.#state.save({ number, pid }, this.holder.listeners));
   }
 
-  /** What can be done without: a full disk ends no server. @param without what is the worse for it */
+  /** What is written at home can be done without: a full disk ends no server. @param without what is the worse for it */
   #attempt(without: string, work: () => void): void {
+    if (!this.#home.isIntact) return;
     try {
       work();
     } catch (error) {
@@ -593,8 +595,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   async #finish(status: EndStatus): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    this.#state.remove();
-    removePrivateDirectory(this.#directory);
+    if (this.#home.isIntact) {
+      this.#state.remove();
+      removePrivateDirectory(this.#home.directory);
+    }
     await this.#close();
     this.emit('end', status);
   }

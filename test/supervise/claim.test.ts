@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { claimName, claimNameLike, isClaimed, nameOf } from '../../src/supervise/claim.ts';
 
@@ -28,6 +28,24 @@ describe('claimName', () => {
     const claim = claimName(runtime, 'web');
     writeFileSync(claim?.socket ?? '', '');
     claim?.release();
+    expect(readdirSync(runtime)).toEqual([]);
+  });
+
+  it('leaves alone what another has claimed meanwhile', () => {
+    const claim = claimName(runtime, 'web');
+    rmSync(runtime, { recursive: true });
+    mkdirSync(runtime);
+    expect(claim?.isIntact).toBe(false);
+    const other = claimName(runtime, 'web');
+    for (const path of [other?.socket ?? '', join(other?.directory ?? '', 'ready.json')]) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, '');
+    }
+    const before = readdirSync(runtime, { recursive: true });
+    claim?.release();
+    expect(readdirSync(runtime, { recursive: true })).toEqual(before);
+    expect(other?.isIntact).toBe(true);
+    other?.release();
     expect(readdirSync(runtime)).toEqual([]);
   });
 
@@ -60,6 +78,28 @@ describe('claimNameLike', () => {
     const claims = [1, 2, 3].map(() => claimNameLike(runtime, 'web'));
     expect(claims.map(claim => claim.name)).toEqual(['web', 'web-2', 'web-3']);
     for (const claim of claims) claim.release();
+  });
+});
+
+describe('a claim whose lock was removed', () => {
+  it('is renewed under its name, also where the directory is gone', () => {
+    const claim = claimNameLike(runtime, 'web');
+    rmSync(runtime, { recursive: true });
+    claim.renew();
+    expect(claim).toMatchObject({ name: 'web', isIntact: true, socket: join(runtime, 'web.sock') });
+    expect(claimName(runtime, 'web')).toBeUndefined();
+    claim.release();
+  });
+
+  it('is renewed under the next name where another has claimed its own', () => {
+    const claim = claimNameLike(runtime, 'web');
+    rmSync(join(runtime, 'web.lock'));
+    const other = claimName(runtime, 'web');
+    claim.renew();
+    expect(claim).toMatchObject({ name: 'web-2', isIntact: true, directory: join(runtime, 'web-2.d') });
+    expect(other?.isIntact).toBe(true);
+    for (const each of [claim, other]) each?.release();
+    expect(readdirSync(runtime)).toEqual([]);
   });
 });
 
