@@ -1,5 +1,3 @@
-import { chmodSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { type Address, formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import { type Claim, claimName, claimNameLike } from '../supervise/claim.ts';
@@ -67,8 +65,6 @@ function openDirectory(path: string, name: string | undefined): string | undefin
   }
   const user = findUser(name);
   makePrivateDirectory(path, user.uid);
-  // Others may pass, and see no names.
-  chmodSync(dirname(path), 0o711);
   if (mayRead(path, user)) return undefined;
   return `${user.name} cannot reach ${path}: no sd_notify, and no handoff`;
 }

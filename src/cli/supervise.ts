@@ -101,14 +101,8 @@ async function openControl(
   facts: StatusFacts,
 ): Promise<ControlServer | undefined> {
   if (supervisor.ended) return undefined;
-  const { ControlServer } = await import('../control/server.ts');
-  const server = new ControlServer(supervisor, claim.socket, facts);
-  try {
-    await server.listen();
-    return server;
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    talk.say({ type: 'notice', text: `Cannot be controlled: ${why}` });
-    return undefined;
-  }
+  const [{ ControlServer }, { Reach }] = await Promise.all([import('../control/server.ts'), import('./reach.ts')]);
+  const control = new ControlServer(supervisor, facts);
+  await new Reach({ supervisor, claim, control, say: text => talk.say({ type: 'notice', text }) }).begin();
+  return control;
 }

@@ -1,11 +1,14 @@
 import { once } from 'node:events';
-import { chmodSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync, type Stats } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { isSameFile } from '../bind/stale-path.ts';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
+import { close } from '../kernel/fd.ts';
 import { descriptorOf } from '../kernel/handle.ts';
-import { peerCredentials } from '../kernel/socket.ts';
+import { bind, peerCredentials, socket } from '../kernel/socket.ts';
+import { giveToServer } from '../listen/give-to-server.ts';
 import type { SuperviseEvent } from '../supervise/events.ts';
 import type { EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import { Counts } from './counts.ts';
@@ -29,9 +32,11 @@ const ENDPOINTS = ['GET /status', 'POST /restart', 'POST /stop', 'GET /events', 
  */
 export class ControlServer {
   readonly #supervisor: Supervisor;
-  readonly #path: string;
   readonly #facts: StatusFacts;
-  readonly #server: Server;
+  /** Those that are open: one that listens, and others that have listened before and still answer. */
+  readonly #servers = new Set<Server>();
+  /** The socket's file. */
+  #file: Stats | undefined;
   readonly #counts: Counts;
   readonly #followers = new Set<ServerResponse>();
   readonly #stopping = new Set<ServerResponse>();
@@ -39,34 +44,44 @@ export class ControlServer {
   readonly #onEvent = (event: SuperviseEvent) => this.#tell(event.type, event);
   #metrics: Promise<Metrics> | undefined;
 
-  /** @param path of the socket; what is there is a dead supervisor's, see claimName */
-  constructor(supervisor: Supervisor, path: string, facts: StatusFacts) {
+  constructor(supervisor: Supervisor, facts: StatusFacts) {
     this.#supervisor = supervisor;
-    this.#path = path;
     this.#facts = facts;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
-    this.#server.on('connection', refuseStrangers);
     this.#counts = new Counts(supervisor);
     supervisor.on('event', this.#onEvent);
   }
 
-  /** @throws the error of bind(2) */
-  async listen(): Promise<void> {
-    rmSync(this.#path, { force: true });
-    await new Promise<void>((fulfil, reject) => {
-      this.#server.once('error', reject);
-      const mask = process.umask(0o177); // no moment in which others may connect
-      this.#server.listen(this.#path, () => fulfil());
-      process.umask(mask);
-    });
-    chmodSync(this.#path, 0o600);
+  /**
+   * Listens on a unix socket, and no more where it did before; the file is the caller's to unlink. Does nothing where it
+   * listens there already, and can be reached.
+   *
+   * @param path what is there is a dead supervisor's, see claimName
+   * @returns whether it did not listen there
+   * @throws the error of bind(2)
+   */
+  async listen(path: string): Promise<boolean> {
+    if (this.#file && isSameFile(path, this.#file)) return false;
+    const before = [...this.#servers];
+    rmSync(path, { force: true });
+    const fd = bindForUser(path);
+    this.#file = lstatSync(path);
+    const server = createServer((request, response) => void this.#answer(request, response));
+    server.on('connection', refuseStrangers);
+    server.on('close', () => this.#servers.delete(server));
+    this.#servers.add(server);
+    // Not by the path: Node would unlink it when it closes the server, whoever has it by then.
+    await giveToServer(server, fd, BACKLOG);
+    for (const other of before) other.close();
+    return true;
   }
 
   /** Tells those who wait how the supervisor ended, and closes. */
   async close(end: EndStatus): Promise<void> {
     this.#supervisor.off('event', this.#onEvent);
     this.#tell('end', end);
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS);
+    const deadline = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+    }, CLOSE_MS);
     const told = [...this.#followers, ...this.#stopping, ...this.#restarting].map(response => once(response, 'close'));
     for (const response of this.#followers) response.end();
     for (const response of this.#stopping) send(response, 200, end);
@@ -77,7 +92,7 @@ export class ControlServer {
         new RelistenError('Cannot restart: relisten has ended', { code: 'ERR_STOPPING', op: 'restart' }),
       );
     await Promise.all(told); // before close(2), which cuts them
-    await new Promise(fulfil => this.#server.close(fulfil));
+    await Promise.all([...this.#servers].map(server => new Promise(fulfil => server.on('close', fulfil).close())));
     clearTimeout(deadline);
   }
 
@@ -135,6 +150,24 @@ export class ControlServer {
     const text = await metrics.text(this.#status(), this.#counts);
     response.writeHead(200, { 'Content-Type': metrics.contentType, Connection: 'close' });
     response.end(text);
+  }
+}
+
+/** Of those that Node has by default, net.Server.listen(). */
+const BACKLOG = 511;
+
+/** A socket that is bound to the path, and that nobody but its user may connect to, in no moment. The caller's to close. */
+function bindForUser(path: string): number {
+  const fd = socket('unix', { nonblocking: true });
+  const mask = process.umask(0o177);
+  try {
+    bind(fd, { family: 'unix', path });
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  } finally {
+    process.umask(mask);
   }
 }
 

@@ -12,18 +12,11 @@ import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
 import { watchForListener, watchForUnseen } from './listen-watch.ts';
-import { NotifySocket, notifyPath } from './notify-socket.ts';
+import { type Notice, NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { openOneFamily } from './ports.ts';
 import { Preparations } from './preparations.ts';
-import {
-  beside,
-  type Home,
-  moveInto,
-  restorePrivateDirectory,
-  unlinkQuietly,
-  writeBeside,
-} from './private-directory.ts';
+import { beside, type Home, makePrivateDirectory, moveInto, unlinkQuietly, writeBeside } from './private-directory.ts';
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
@@ -59,6 +52,8 @@ export class Launcher {
   readonly #user: User | undefined;
   readonly #hook: string | undefined;
   readonly #preparations = new Preparations();
+  /** By generation. */
+  readonly #notifies = new Map<number, NotifySocket>();
   readonly #roles = new WeakMap<Running, Role>();
   /** Whose announcement is written down. */
   readonly #announced = new WeakSet<Running>();
@@ -121,7 +116,7 @@ export class Launcher {
     if (current.pid === undefined || !existsSync(this.#consentOf(current))) return false;
     this.#setStage();
     try {
-      const role = this.#roleOf(next, notifyPath(this.#home.directory, next));
+      const role = this.#roleOf(next);
       // Who has consented was told nothing else; an env file that was changed may tell Node to do something.
       if (role.env.NODE_OPTIONS === this.#roles.get(current)?.env.NODE_OPTIONS) {
         this.#spawner.standBy(role, current.pid);
@@ -145,8 +140,6 @@ export class Launcher {
    */
   async launch(running: Running, expected: HeldListener[] | undefined, watcher: LaunchWatcher): Promise<void> {
     this.cancelPreparations();
-    restorePrivateDirectory(this.#home.directory, this.#user?.uid);
-    const { poller } = this.#host;
     const readiness = new Readiness(this.#options, {
       expected: expected && new Set(expected),
       has: inode => this.#isOpenIn(running, inode),
@@ -154,31 +147,61 @@ export class Launcher {
       onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
       signal: running.starting.signal,
     });
-    const notify = new NotifySocket(
-      this.#home.directory,
-      running.number,
-      poller,
-      notice => {
-        if ('ready' in notice) return readiness.onNotify();
-        running.status = notice.status;
-        this.#host.emit({ type: 'status', generation: running.number, text: notice.status });
-      },
-      this.#user?.uid,
-    );
-    void running.gone.then(() => notify.close());
-    running.spawning = this.#spawn(running, notify, readiness, watcher);
+    this.#hear(running, notice => {
+      if ('ready' in notice) return readiness.onNotify();
+      running.status = notice.status;
+      this.#host.emit({ type: 'status', generation: running.number, text: notice.status });
+    });
+    running.spawning = this.#spawn(running, readiness, watcher);
     await running.spawning;
     await readiness.ready;
   }
 
-  async #spawn(
-    running: Running,
-    notify: NotifySocket,
-    readiness: Readiness,
-    { onSpawned, onExit }: LaunchWatcher,
-  ): Promise<void> {
+  /** Opens its notify socket; without one, where that cannot be and its readiness does not depend on it. */
+  #hear(running: Running, onNotice: (notice: Notice) => void): void {
+    const { number } = running;
+    try {
+      const notify = new NotifySocket(this.#home.directory, number, this.#host.poller, onNotice, this.#user?.uid);
+      this.#notifies.set(number, notify);
+      void running.gone.then(() => {
+        this.#notifies.delete(number);
+        notify.close();
+      });
+    } catch (error) {
+      if (this.#options.ready.notify) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      this.#host.emit({ type: 'notice', text: `Generation ${number} can say nothing by sd_notify: ${why}` });
+    }
+  }
+
+  /**
+   * Makes again what was removed of the private directory and beside it.
+   *
+   * @param current who is ready, and said to be that in it
+   * @returns whether anything was missing
+   * @throws the file system's error
+   */
+  restore(current: Running | undefined): boolean {
+    const { directory } = this.#home;
+    const isMissing = !existsSync(directory);
+    if (isMissing) {
+      makePrivateDirectory(directory, this.#user?.uid);
+      if (current) {
+        this.prepareAnnouncement(current);
+        this.announce(current);
+      }
+    }
+    // A path that is called by the name that we had is another's.
+    const unheard = [...this.#notifies].filter(
+      ([number, notify]) => notify.path === notifyPath(directory, number) && !notify.isIntact,
+    );
+    for (const [, notify] of unheard) notify.restore();
+    return isMissing || unheard.length > 0;
+  }
+
+  async #spawn(running: Running, readiness: Readiness, { onSpawned, onExit }: LaunchWatcher): Promise<void> {
     const passed = this.#passed;
-    const role = this.#roleOf(running.number, notify.path);
+    const role = this.#roleOf(running.number);
     const spawned = await this.#spawner.spawn(
       role,
       passed.map(listener => listener.fd),
@@ -210,12 +233,12 @@ export class Launcher {
   }
 
   /** What a generation is to be, in the environment of now. @throws RelistenError where the env file cannot be read */
-  #roleOf(generation: number, notifySocket: string): Role {
+  #roleOf(generation: number): Role {
     const { command, cwd } = this.#options;
     const env = childEnv(this.#options, {
       generation,
       directory: this.#home.directory,
-      notifySocket,
+      notifySocket: notifyPath(this.#home.directory, generation),
       listeners: this.#passed,
       user: this.#user,
       hook: this.#hook,

@@ -1,4 +1,5 @@
-import { chmodSync, chownSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, rmSync, type Stats } from 'node:fs';
+import { isSameFile } from '../bind/stale-path.ts';
 import { datagramSocket, receiveDatagram } from '../kernel/datagram.ts';
 import { close } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
@@ -15,27 +16,53 @@ export function notifyPath(directory: string, generation: number): string {
 /** The socket that NOTIFY_SOCKET names: one a generation, so that the sender is known. */
 export class NotifySocket {
   readonly path: string;
-  readonly #fd: number;
   readonly #poller: Poller;
+  readonly #onNotice: (notice: Notice) => void;
+  readonly #uid: number | undefined;
+  #fd = -1;
+  /** What the path led to when it was bound. */
+  #file: Stats | undefined;
 
+  /** @param uid of the user that it is for, if not ours @throws the error of bind(2), or the file system's */
   constructor(directory: string, generation: number, poller: Poller, onNotice: (notice: Notice) => void, uid?: number) {
     this.path = notifyPath(directory, generation);
-    rmSync(this.path, { force: true });
-    this.#fd = datagramSocket(this.path);
-    chmodSync(this.path, 0o600);
-    if (uid !== undefined) chownSync(this.path, uid, -1);
     this.#poller = poller;
-    poller.add(this.#fd, POLLIN, () => {
-      for (let text = receiveDatagram(this.#fd); text !== undefined; text = receiveDatagram(this.#fd)) {
-        for (const notice of parseNotices(text)) onNotice(notice);
+    this.#onNotice = onNotice;
+    this.#uid = uid;
+    this.#open();
+  }
+
+  /** Whether the path still leads to it. */
+  get isIntact(): boolean {
+    return this.#file !== undefined && isSameFile(this.path, this.#file);
+  }
+
+  /** Is there again, where its path was removed. @throws the error of bind(2), or the file system's */
+  restore(): void {
+    this.close();
+    this.#open();
+  }
+
+  #open(): void {
+    rmSync(this.path, { force: true });
+    const fd = datagramSocket(this.path);
+    this.#fd = fd;
+    this.#file = lstatSync(this.path);
+    this.#poller.add(fd, POLLIN, () => {
+      for (let text = receiveDatagram(fd); text !== undefined; text = receiveDatagram(fd)) {
+        for (const notice of parseNotices(text)) this.#onNotice(notice);
       }
     });
+    chmodSync(this.path, 0o600);
+    if (this.#uid !== undefined) chownSync(this.path, this.#uid, -1);
   }
 
   close(): void {
+    if (this.#fd === -1) return;
+    if (this.isIntact) rmSync(this.path, { force: true });
     this.#poller.remove(this.#fd);
     close(this.#fd);
-    rmSync(this.path, { force: true });
+    this.#fd = -1;
   }
 }
 

@@ -1,8 +1,6 @@
 import {
   chmodSync,
   chownSync,
-  existsSync,
-  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -34,23 +32,15 @@ export interface Home {
  * Makes it, with mode 0700. One that a killed supervisor left is used again: its generation may still look there.
  *
  * @param uid of the user that it is for, if not ours
+ * @throws the file system's error
  */
 export function makePrivateDirectory(path: string, uid?: number): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   chmodSync(path, 0o700);
-  if (uid !== undefined) chownSync(path, uid, -1);
-}
-
-/** Makes it again where a cleaner of temporary files has removed it, in a directory that is ours as before. */
-export function restorePrivateDirectory(path: string, uid?: number): void {
-  if (existsSync(path)) return;
-  const parent = dirname(path);
-  try {
-    if (!existsSync(parent)) mkdirSync(parent, { mode: 0o700 });
-    if (lstatSync(parent).uid === process.geteuid?.()) makePrivateDirectory(path, uid);
-  } catch {
-    // Then without: whoever needs it says what is missing.
-  }
+  if (uid === undefined) return;
+  chownSync(path, uid, -1);
+  // Others may pass, and see no names.
+  chmodSync(dirname(path), 0o711);
 }
 
 /** Names of what is made beside the directory, one a generation. */

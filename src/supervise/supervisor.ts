@@ -558,6 +558,20 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     mendListeners(this.holder, text => this.#emit({ type: 'notice', text }));
   }
 
+  /**
+   * Makes again what was removed of what it has at home, for its generations and for the next supervisor.
+   *
+   * @returns whether anything was missing
+   * @throws the file system's error
+   */
+  restoreHome(): boolean {
+    const wasMissing = this.#launcher.restore(this.#current);
+    const { number, pid } = this.#current ?? {};
+    if (number === undefined || pid === undefined || this.#state.exists) return wasMissing;
+    this.#state.save({ number, pid }, this.holder.listeners);
+    return true;
+  }
+
   /** Writes down what the next supervisor must know if this one is killed. */
   #save(): void {
     const { number, pid } = this.#current ?? {};

@@ -192,6 +192,19 @@ asRoot('the control socket', () => {
     expect(events.at(-1)).toEqual(['end', { code: expect.any(Number) }]);
   });
 
+  it('goes on with who follows it where its path was removed', async () => {
+    const { run, socketPath } = await start();
+    await using _ = run;
+    const asked = request({ socketPath, path: '/events', agent: false }).end();
+    const [response] = await once(asked, 'response');
+    rmSync(socketPath);
+    await run.event('notice', ({ text }) => text.endsWith('and are there again'));
+    expect(await statusOf(socketPath)).toMatchObject({ pid: run.pid });
+    const [followed] = await Promise.all([text(response), run.stop()]);
+    expect(followed).toMatch(/^event: state\ndata: .*"draining"/m);
+    expect(followed).toMatch(/\nevent: end\ndata: .*\n\n$/);
+  });
+
   it('measures for Prometheus', async () => {
     const { run, port, socketPath } = await start();
     await using _ = run;

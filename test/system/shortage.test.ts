@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { needs } from '../tools.ts';
@@ -54,18 +54,6 @@ needs('linux', 'prlimit').test('too few descriptors while a restart is prepared 
   expect((await run.restart()).generation).toBe(7);
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
   expect(run.events.some(({ type }) => type === 'unintercepted')).toBe(false);
-  expect(await run.stop()).toMatchObject({ left: [] });
-});
-
-needs('linux').test('a runtime directory that a cleaner has removed is made again', async () => {
-  const port = await freePort();
-  await using run = await new Supervised(server(port), { args: ['--name', 'kept'] }).started();
-  const own = join(run.runtime, 'relisten');
-  rmSync(own, { recursive: true });
-  for (let restart = 0; restart < 2; restart++) await run.restart();
-  expect(readdirSync(own)).toContain('kept.d');
-  const notices = run.events.flatMap(event => (event.type === 'notice' ? [event.text] : []));
-  expect(notices.filter(text => text !== 'SIGHUP: restarting')).toEqual([]);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
