@@ -34,6 +34,7 @@ export const SO_ACCEPTCONN = 30;
 export const SO_RCVBUFFORCE = 33;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
+export const SO_BINDTOIFINDEX = 62;
 export const IPV6_V6ONLY = 26;
 
 export const MSG_CTRUNC = 0x8;
