@@ -3,6 +3,7 @@ import { arch } from './constants.ts';
 import { codeOf, errnoOf, KernelError } from './errno.ts';
 import { close } from './fd.ts';
 import { call, hasLibc } from './libc.ts';
+import { fdOfSocket, threadWithFds } from './proc-fd.ts';
 
 /*
  * A process held by a descriptor, so that its pid cannot come to mean another process (pidfd_open(2), Linux 5.3).
@@ -40,6 +41,23 @@ export function pidfdOpenThread(tid: number, pid: number): number {
  */
 export function pidfdGetfd(pidfd: number, targetFd: number): number {
   return call('pidfd_getfd', [arch().SYS_pidfd_getfd, pidfd, targetFd, 0], `${pidfd}, ${targetFd}`);
+}
+
+/**
+ * A duplicate of a socket that another process has, by its inode.
+ *
+ * @returns undefined where it has none with that inode; fd is the caller's to close
+ * @throws KernelError EPERM where we may not look into the process
+ */
+export function duplicateSocketOf(pid: number, inode: number): { fd: number; targetFd: number } | undefined {
+  const targetFd = fdOfSocket(pid, inode);
+  if (targetFd === undefined) return undefined;
+  const pidfd = pidfdOpenThread(threadWithFds(pid) ?? pid, pid);
+  try {
+    return { fd: pidfdGetfd(pidfd, targetFd), targetFd };
+  } finally {
+    close(pidfd);
+  }
 }
 
 /**

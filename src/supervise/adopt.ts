@@ -6,9 +6,9 @@ import { relistenAmong } from '../inspect/supervisor.ts';
 import { allListeners } from '../kernel/all-listeners.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
-import { pidfdGetfd, pidfdOpen, pidfdOpenThread } from '../kernel/pidfd.ts';
+import { duplicateSocketOf, pidfdOpen } from '../kernel/pidfd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
-import { fdOfSocket, ownersOf, socketInodes, threadWithFds } from '../kernel/proc-fd.ts';
+import { ownersOf, socketInodes } from '../kernel/proc-fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
 import { allProcessIds, descendants } from '../kernel/process.ts';
 import { processFacts, startTicks } from '../kernel/procfs.ts';
@@ -168,16 +168,12 @@ function cannotTake(shown: string, why: string): RelistenError {
 
 function duplicateFrom(pids: readonly number[], wanted: Wanted, holder: Holder): HeldListener | undefined {
   for (const pid of pids) {
-    const targetFd = fdOfSocket(pid, wanted.inode);
-    if (targetFd === undefined) continue;
-    const pidfd = pidfdOpenThread(threadWithFds(pid) ?? pid, pid);
     try {
-      return holdWithPath(pidfdGetfd(pidfd, targetFd), wanted, holder);
+      const socket = duplicateSocketOf(pid, wanted.inode);
+      if (socket) return holdWithPath(socket.fd, wanted, holder);
     } catch (error) {
       if (codeOf(error) === 'EPERM') throw cannotDuplicate(formatAddress(wanted.address), pid);
       throw error;
-    } finally {
-      close(pidfd);
     }
   }
   return undefined;
