@@ -5,11 +5,14 @@ import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close, duplicate } from '../kernel/fd.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
-import { setOption, shutdown } from '../kernel/socket.ts';
+import { bind, getOption, setOption, shutdown } from '../kernel/socket.ts';
+import { bindBeside, listenBeside } from './beside.ts';
 import { nameSupervisor } from './blocker.ts';
+import { answerTo, type Collision, isAbandoned } from './collision.ts';
 import type { EventFacts } from './events.ts';
 import type { HeldListener, Holder } from './holder.ts';
-import type { WantedBind } from './intercept.ts';
+import type { BindOutcome, WantedBind } from './intercept.ts';
+import { collide, type ListenerIdentity } from './match.ts';
 import type { Running } from './running.ts';
 
 /** Loaded when something is in the way. */
@@ -19,6 +22,8 @@ export interface BinderHost {
   holder: Holder;
   evict: boolean;
   emit(facts: EventFacts): void;
+  /** Whether a generation that was ready before this one listened on it. */
+  hasServed(listener: HeldListener, before: Running): boolean;
   /** Ends the ready generation and releases these, which block what a starting one binds. */
   yieldTo(running: Running, listeners: HeldListener[]): Promise<void>;
 }
@@ -39,27 +44,50 @@ export class Binder {
     await this.#bind(fd, address, 0);
   }
 
-  /**
-   * The bind(2) that a program waits for. Throws the error whose code it then gets, after telling the user why.
-   *
-   * @returns false where the program must do it itself: its rights are not ours
-   */
-  async bindFor(running: Running, fd: number, wanted: WantedBind): Promise<boolean> {
+  /** The bind(2) that a program waits for. Throws the error whose code it then gets, after telling the user why. */
+  async bindFor(running: Running, fd: number, wanted: WantedBind): Promise<BindOutcome> {
     if (mustLetBe(wanted)) {
       setOption(fd, 'SO_REUSEADDR', 1);
-      return false;
+      return undefined;
     }
+    const outcome = await this.#bindAmong(running, fd, wanted);
+    if (outcome) return outcome;
     try {
       await this.#bind(fd, wanted.address, running.number, running.over.signal);
     } catch (error) {
-      const inTheWay = codeOf(error) === 'EADDRINUSE' ? this.#inTheWay(running, wanted) : [];
-      const abandoned = inTheWay.filter(held => !held.pinned && isAbandoned(held));
-      for (const held of abandoned) this.#host.holder.release(held);
-      const colliding = abandoned.length === 0 ? this.#colliding(running, wanted, inTheWay) : [];
-      if (abandoned.length + colliding.length === 0) throw this.#explain(running, wanted, error);
-      if (colliding.length > 0) await this.#yieldTo(running, colliding);
-      await this.#bind(fd, wanted.address, running.number, running.over.signal);
+      throw this.#explain(running, wanted, error);
     }
+    return 'bound';
+  }
+
+  /** The listen(2) of what was bound beside held listeners. @throws KernelError */
+  listenBeside(fd: number, backlog: number, identity: ListenerIdentity): void {
+    const others = this.#host.holder.listeners.filter(held => collide(held, identity));
+    const fds = others.map(other => other.fd);
+    listenBeside(fd, backlog, fds);
+  }
+
+  /** Gets held listeners out of the way. @returns undefined where it is still to be bound, if it can be */
+  async #bindAmong(running: Running, fd: number, wanted: WantedBind): Promise<BindOutcome> {
+    const inTheWay = this.#inTheWay(running, wanted);
+    if (inTheWay.length === 0) return undefined;
+    setOption(fd, 'SO_REUSEADDR', 1);
+    if (mayJoin(fd, inTheWay) && isDone(() => bind(fd, wanted.address))) return 'bound';
+    if (await isTakenBySomebody(fd, wanted, inTheWay)) return undefined;
+    const left = this.#collisions(running, wanted, inTheWay).filter(collision => !this.#isLetGo(collision));
+    const listeners = left.map(({ held }) => held);
+    const fds = listeners.map(held => held.fd);
+    const answer = answerTo(running.state, left);
+    if (answer === 'beside' && isDone(() => bindBeside(fd, wanted.address, fds))) return 'beside';
+    // Connections may be in the way, too, that were accepted without SO_REUSEADDR: of a server that was taken.
+    const mustYield = answer === 'stop-first' || (answer === 'beside' && running.state === 'starting');
+    if (mustYield) await this.#yieldTo(running, listeners);
+    return undefined;
+  }
+
+  #isLetGo(collision: HeldCollision): boolean {
+    if (!isAbandoned(collision)) return false;
+    this.#host.holder.release(collision.held);
     return true;
   }
 
@@ -99,10 +127,20 @@ export class Binder {
     );
   }
 
-  /** Those of them that only an older generation uses, and that a starting one is kept from its address by. */
-  #colliding(running: Running, wanted: WantedBind, inTheWay: HeldListener[]): HeldListener[] {
-    if (running.state !== 'starting' || inTheWay.some(held => wanted.given.has(held))) return [];
-    return inTheWay;
+  #collisions(running: Running, { given }: WantedBind, inTheWay: readonly HeldListener[]): HeldCollision[] {
+    const owners = ownersOf(new Set(inTheWay.map(({ inode }) => inode)), () => false);
+    const family = new Set(running.family().map(ids => ids.pid));
+    return inTheWay.map(held => {
+      const pids = (owners.get(held.inode) ?? []).filter(pid => pid !== process.pid);
+      return {
+        held,
+        pinned: held.pinned,
+        given: given.has(held),
+        openHere: pids.some(pid => family.has(pid)),
+        openElsewhere: pids.some(pid => !family.has(pid)),
+        served: this.#host.hasServed(held, running),
+      };
+    });
   }
 
   #explain(running: Running, wanted: WantedBind, error: unknown): unknown {
@@ -139,10 +177,35 @@ function explainOther(error: unknown): Explanation {
   return { reason: error instanceof Error ? error.message : String(error), advice };
 }
 
-/** Whether nobody has it but we: programs listen on a wildcard to see whether a port is free, and close it again (vite). */
-function isAbandoned({ inode }: HeldListener): boolean {
-  const owners = ownersOf(new Set([inode]), () => false).get(inode) ?? [];
-  return owners.every(pid => pid === process.pid);
+type HeldCollision = Collision & { held: HeldListener };
+
+/**
+ * Whether the kernel means it when it lets a socket be bound: one with SO_REUSEPORT that somebody of the same owner and address
+ * was bound with before, it refuses only when it listens (sk_reuseport_match(), net/ipv4/inet_connection_sock.c).
+ */
+function mayJoin(fd: number, inTheWay: readonly HeldListener[]): boolean {
+  return getOption(fd, 'SO_REUSEPORT') === 0 || inTheWay.every(({ reuseport }) => reuseport);
+}
+
+/** Whether somebody listens there beside those held ones: nothing that they could do would help. */
+async function isTakenBySomebody(
+  fd: number,
+  { address }: WantedBind,
+  inTheWay: readonly HeldListener[],
+): Promise<boolean> {
+  if (address.family === 'unix') return false;
+  const { lookAround } = await import('../bind/look.ts');
+  const { listening, sockets } = lookAround(fd, address);
+  return listening && sockets.some(({ inode }) => inTheWay.every(held => held.inode !== inode));
+}
+
+function isDone(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Loaded when the first program binds, not before it is spawned. */

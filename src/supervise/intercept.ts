@@ -9,6 +9,7 @@ import { isDebugger, isNamedAfter, isPrivate } from './bystander.ts';
 import { type CallerSocket, descriptorOf, duplicateSocket, type WantedAddress, wantedAddress } from './caller.ts';
 import { type GiveBackHost, giveBack } from './give-back.ts';
 import { type HeldListener, type Holder, type HoldOptions, keepPath } from './holder.ts';
+import { type KeptListener, Looks } from './looks.ts';
 import { bothFamiliesPort, isOneFamilyOf, type ListenerIdentity, listenerKey, slotFor } from './match.ts';
 import { isStillAt } from './unix-path.ts';
 
@@ -19,17 +20,25 @@ export interface WantedBind extends ListenerIdentity {
   given: ReadonlySet<HeldListener>;
 }
 
+/**
+ * What became of a bind(2) that was asked for: `beside` where a held listener has an address that overlaps it; undefined where
+ * the program must do it itself, because its rights are not ours.
+ */
+export type BindOutcome = 'bound' | 'beside' | undefined;
+
 /** What a generation's interception asks of, and tells, whoever supervises it. */
 export interface InterceptionHost extends GiveBackHost {
   holder: Holder;
   poller: Poller;
   /**
-   * Binds the program's socket through our duplicate: waits out or evicts what blocks it, frees it of held listeners
-   * that collide. Throws the error whose code the program then gets.
-   *
-   * @returns false where the program must do it itself, because its rights are not ours
+   * Binds the program's socket through our duplicate: waits out or evicts what blocks it, gets past held listeners that
+   * collide. Throws the error whose code the program then gets.
    */
-  bind(fd: number, wanted: WantedBind): Promise<boolean>;
+  bind(fd: number, wanted: WantedBind): Promise<BindOutcome>;
+  /** The listen(2) of a socket that was bound beside held listeners. @throws KernelError */
+  listenBeside(fd: number, backlog: number, identity: ListenerIdentity): void;
+  /** What was bound beside held listeners stays, and is held from here on; told after {@link onListen}. */
+  onKept(listener: HeldListener): void;
   /** Opens a listener for one family of a port that was named for both. @throws where it cannot be bound */
   openOneFamily(named: HeldListener, wanted: ListenerIdentity): Promise<HeldListener>;
   /** Whether a process of this generation has the listener open. */
@@ -51,6 +60,11 @@ export interface InterceptionHost extends GiveBackHost {
   onEmpty(): void;
 }
 
+interface BoundAddress extends WantedAddress {
+  /** A held listener's address overlaps it. */
+  beside?: boolean;
+}
+
 /**
  * Answers bind(2), listen(2), and what else concerns a listener, of one generation's processes (seccomp_unotify(2)). Owns the
  * notification descriptor. Every call is answered: when we cannot look, or fail, it happens as if nobody had looked.
@@ -59,8 +73,9 @@ export class Interception {
   readonly #notifyFd: number;
   readonly #generation: number;
   readonly #host: InterceptionHost;
-  /** Addresses of sockets that were bound and do not listen yet, by inode. */
-  readonly #bound = new Map<number, WantedAddress>();
+  /** Addresses of sockets that were bound and do not listen yet, or perhaps for a look alone, by inode. */
+  readonly #bound = new Map<number, BoundAddress>();
+  readonly #looks: Looks;
   /** Inodes of sockets that a call of listen(2) was for. */
   readonly #seen = new Set<number>();
   /** Held listeners that this generation got back. */
@@ -77,6 +92,10 @@ export class Interception {
     this.#notifyFd = notifyFd;
     this.#generation = generation;
     this.#host = host;
+    this.#looks = new Looks({
+      onKept: listener => this.#listening(listener),
+      onNotice: text => host.onNotice(text),
+    });
     this.empty = new Promise(fulfil => {
       this.#resolveEmpty = fulfil;
     });
@@ -86,6 +105,11 @@ export class Interception {
   /** Whether a listener's inode is known: of a socket that a call of listen(2) was for, or that is held. */
   knows(inode: number): boolean {
     return this.#seen.has(inode) || this.#host.holder.byInode(inode) !== undefined;
+  }
+
+  /** Resolves when it is known of all that listens beside held listeners whether it stays. */
+  known(): Promise<void> {
+    return this.#looks.known();
   }
 
   /**
@@ -206,16 +230,16 @@ export class Interception {
     const { v6only, pid } = socket;
     if (isBoundTo(socket.fd, wanted.address)) return 0; // interrupted by a signal, as above
     try {
-      const done = await this.#host.bind(socket.fd, { ...wanted, v6only, pid, given: this.#given });
-      this.#remember(socket.inode, wanted);
-      return done ? 0 : undefined;
+      const outcome = await this.#host.bind(socket.fd, { ...wanted, v6only, pid, given: this.#given });
+      this.#remember(socket.inode, { ...wanted, beside: outcome === 'beside' });
+      return outcome === undefined ? undefined : 0;
     } catch (error) {
       if (codeOf(error) === 'ABORT_ERR') return undefined; // it outlives its generation
       return errnoOf(codeOf(error) ?? 'EIO');
     }
   }
 
-  #remember(inode: number, wanted: WantedAddress): void {
+  #remember(inode: number, wanted: BoundAddress): void {
     this.#bound.set(inode, wanted);
     // A program that binds its outgoing connections never listens on them.
     const oldest = this.#bound.keys().next().value;
@@ -236,12 +260,15 @@ export class Interception {
       this.#see(socket.inode);
       if (socket.domain === 'unix') return this.#listenUnix(socket);
       const backlog = Number(BigInt.asIntN(32, notification.args[1]));
+      const bound = this.#bound.get(socket.inode);
       try {
-        listen(socket.fd, backlog);
+        if (bound?.beside) this.#host.listenBeside(socket.fd, backlog, { ...bound, v6only: socket.v6only });
+        else listen(socket.fd, backlog);
       } catch (error) {
         return errnoOf(codeOf(error) ?? 'EIO');
       }
-      this.#listening(socket);
+      if (bound?.beside) this.#looks.add(socket.inode);
+      else this.#listening(socket);
       return 0;
     } finally {
       close(socket.fd);
@@ -295,9 +322,9 @@ export class Interception {
   }
 
   /** Keeps a duplicate of a new listener, and tells which one is listened on; not of what no client can know. */
-  #listening(socket: CallerSocket): void {
+  #listening(socket: KeptListener): void {
     if (this.#retired) return;
-    const { holder } = this.#host;
+    const { holder, onKept } = this.#host;
     const wanted = this.#bound.get(socket.inode);
     this.#bound.delete(socket.inode);
     if (wanted && isPrivate(wanted.address, socket.pid)) return;
@@ -307,8 +334,12 @@ export class Interception {
       const facts = { ...wanted, debugger: isDebugger(wanted.address, socket.pid) };
       listener = this.#hold(socket, facts);
     }
-    if (listener) this.#heldListens(listener, socket.targetFd, isNew);
-    else this.#host.onListen(undefined, true);
+    if (!listener) {
+      this.#host.onListen(undefined, true);
+      return;
+    }
+    this.#heldListens(listener, socket.targetFd, isNew);
+    if (wanted?.beside) onKept(listener);
   }
 
   #heldListens(listener: HeldListener, descriptor: number, isNew = false): void {
@@ -319,7 +350,7 @@ export class Interception {
   }
 
   /** @returns undefined where its path means it no more: nobody would find it there, nor bind it again */
-  #hold({ fd, inode }: CallerSocket, facts: HoldOptions & WantedAddress): HeldListener | undefined {
+  #hold({ fd, inode }: KeptListener, facts: HoldOptions & WantedAddress): HeldListener | undefined {
     const { holder } = this.#host;
     const listener = holder.hold(duplicate(fd), facts);
     try {
@@ -346,7 +377,7 @@ function describeGivingWay({ address, v6only }: ListenerIdentity, named: HeldLis
 }
 
 /** Whether the next generation can mean a listener by the address that it was bound to. */
-function hasItsName({ fd, pid }: CallerSocket, address: SocketAddress): boolean {
+function hasItsName({ fd, pid }: KeptListener, address: SocketAddress): boolean {
   return address.family === 'unix' ? !isNamedAfter(address, pid) : isBoundTo(fd, address);
 }
 

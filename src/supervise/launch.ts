@@ -12,6 +12,7 @@ import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
 import { Interception } from './intercept.ts';
 import { watchForListener, watchForUnseen } from './listen-watch.ts';
+import { collide } from './match.ts';
 import { type Notice, NotifySocket, notifyPath } from './notify-socket.ts';
 import type { SuperviseOptions } from './options.ts';
 import { openOneFamily } from './ports.ts';
@@ -35,6 +36,8 @@ export interface LauncherHost {
   /** Whether relisten is ending, and leaves nobody who serves. */
   isOver(): boolean;
   emit(facts: EventFacts): void;
+  /** It listens where held listeners are, whose addresses overlap, and does not only look. */
+  onKept(running: Running): void;
 }
 
 /** What a launch tells of its main process. */
@@ -155,6 +158,8 @@ export class Launcher {
     running.spawning = this.#spawn(running, readiness, watcher);
     await running.spawning;
     await readiness.ready;
+    // What it has opened beside the old one's listeners is not to be left deaf when that ends.
+    await running.interception?.known();
   }
 
   /** Opens its notify socket; without one, where that cannot be and its readiness does not depend on it. */
@@ -264,6 +269,8 @@ export class Launcher {
       holder,
       poller,
       bind: (fd, wanted) => readiness.untimed(() => binder.bindFor(running, fd, wanted)),
+      listenBeside: (fd, backlog, identity) => binder.listenBeside(fd, backlog, identity),
+      onKept: listener => this.#onKept(running, listener),
       openOneFamily: (named, wanted) => readiness.untimed(() => openOneFamily(named, wanted, holder, binder)),
       isOpenInGeneration: listener => this.#isOpenIn(running, listener.inode),
       isOpenInSameProgram: (listener, pid) => this.#isOpenInSameProgram(running, listener, pid),
@@ -293,6 +300,15 @@ export class Launcher {
         readiness.onListen(undefined);
       },
     );
+  }
+
+  /** Those that are in its way it does not want any more, although it may have looked there. */
+  #onKept(running: Running, listener: HeldListener): void {
+    const inItsWay = this.#host.holder.listeners.filter(held => collide(held, listener));
+    for (const { inode, generations } of inItsWay) {
+      if (!this.#isOpenIn(running, inode)) generations.delete(running.number);
+    }
+    this.#host.onKept(running);
   }
 
   /** Most often it is the main process of another generation that tells; else all that has the listener open is looked for. */

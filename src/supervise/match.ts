@@ -1,4 +1,5 @@
 import { formatAddress, type SocketAddress } from '../address.ts';
+import { overlaps } from '../bind/overlap.ts';
 
 /** What tells listeners apart: family, address, port, where it is and, for IPv6, whether it also serves IPv4. */
 export interface ListenerIdentity {
@@ -16,6 +17,11 @@ export interface ListenerIdentity {
 export function listenerKey({ address, v6only, netns }: ListenerIdentity): string {
   const only = v6only && address.family === 'IPv6' && address.host === '::';
   return `${address.family} ${formatAddress(address)}${only ? ' v6only' : ''}${netns ? ` ${netns}` : ''}`;
+}
+
+/** Whether the kernel would keep one of them from its address, where the other has its own; not said of the very same. */
+export function collide(one: ListenerIdentity, other: ListenerIdentity): boolean {
+  return one.netns === other.netns && listenerKey(one) !== listenerKey(other) && overlaps(one, other);
 }
 
 /** A held listener in a program's reach when it binds the same key again. */

@@ -1,7 +1,7 @@
 import { formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
 import type { HeldListener } from './holder.ts';
-import { bothFamiliesPort } from './match.ts';
+import { collide } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
 import { type Asked, acceptedBy, httpStatus, isGood } from './probe.ts';
 
@@ -170,10 +170,9 @@ export class Readiness {
     });
   }
 
-  /** By `[::]` of both families, behind which no `0.0.0.0` can come. */
-  #isCovered({ address }: HeldListener): boolean {
-    if (address.family !== 'IPv4' || address.host !== '0.0.0.0') return false;
-    return [...this.#listening].some(one => bothFamiliesPort(one) === address.port);
+  /** By a new one whose address overlaps, beside which it cannot come: `[::]` of both families, and no `0.0.0.0`. */
+  #isCovered(listener: HeldListener): boolean {
+    return [...this.#listening].some(one => !this.#expected.has(one) && collide(one, listener));
   }
 
   /** For how long from now on they may still come. */

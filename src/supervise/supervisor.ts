@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
+import { hide } from '../kernel/deaf.ts';
+import { failureOf } from '../kernel/errno.ts';
 import { HangUps } from '../kernel/hang-up.ts';
 import { keepHeapSmall } from '../kernel/heap.ts';
 import { Poller } from '../kernel/poll.ts';
@@ -16,6 +18,7 @@ import { FirstLook } from './first-look.ts';
 import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
+import { collide } from './match.ts';
 import { mendListeners } from './mend.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdInherited, holdPort } from './ports.ts';
@@ -90,6 +93,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       holder: this.holder,
       evict: options.evict,
       emit,
+      hasServed: ({ generations }, { number }) =>
+        [...generations].some(other => other !== number && other <= this.#lastReady),
       yieldTo: (running, listeners) => this.#yieldTo(running, listeners),
     });
     this.#launcher = new Launcher(options, home, {
@@ -100,6 +105,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       generations: () => this.generations,
       isOver: () => this.#stopping && !this.isUntaken,
       emit,
+      onKept: running => {
+        if (running === this.#current) this.#releaseOverlapped(running);
+      },
     });
   }
 
@@ -312,6 +320,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#attempt('Connections are not handed over to it', () => this.#launcher.announce(running));
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     this.#releaseSurplus(running);
+    this.#releaseOverlapped(running);
     if (old) void this.#drain(old);
     this.#answer({
       ok: true,
@@ -331,6 +340,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #onFailed(running: Running, error: unknown, advice = ''): void {
     const reason = running.blocked ?? (error instanceof Error ? error.message : String(error));
     running.become('failed');
+    this.#releaseFailed(running);
     // It stays `next` until it is gone: who asks meanwhile asks for the one after it.
     void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
       const { exit } = running;
@@ -543,6 +553,31 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     const isSurplus = ({ pinned, reuseport, generations, key }: HeldListener) =>
       !pinned && reuseport && !generations.has(number) && opened.has(key);
     this.#release(listeners.filter(isSurplus));
+  }
+
+  /**
+   * Lets go of listeners that the new generation does not open, and whose addresses overlap one that it does: the kernel
+   * would go on choosing the narrower one for clients (inet_lookup_listener(), net/ipv4/inet_hashtables.c).
+   */
+  #releaseOverlapped({ number }: Running): void {
+    const opened = this.holder.listeners.filter(({ generations }) => generations.has(number));
+    const isOverlapped = (held: HeldListener) =>
+      !held.pinned && !held.reuseport && !held.generations.has(number) && opened.some(one => collide(one, held));
+    this.#releaseUnseen(this.holder.listeners.filter(isOverlapped));
+  }
+
+  /** Lets go of what a generation that failed has opened in the way of others, who get its clients back. */
+  #releaseFailed({ number }: Running): void {
+    const isItsOwn = ({ generations }: HeldListener) => generations.size === 1 && generations.has(number);
+    const others = this.holder.listeners.filter(held => !isItsOwn(held));
+    const isInTheWay = (held: HeldListener) => isItsOwn(held) && others.some(other => collide(other, held));
+    this.#releaseUnseen(this.holder.listeners.filter(isInTheWay));
+  }
+
+  /** A process may have them for some time yet, and serves who waits there; nobody new comes. */
+  #releaseUnseen(listeners: readonly HeldListener[]): void {
+    for (const { fd } of listeners) failureOf(() => hide(fd));
+    this.#release(listeners);
   }
 
   #release(listeners: readonly HeldListener[]): void {

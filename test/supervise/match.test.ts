@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bothFamiliesPort, isOneFamilyOf, listenerKey, slotFor } from '../../src/supervise/match.ts';
+import { bothFamiliesPort, collide, isOneFamilyOf, listenerKey, slotFor } from '../../src/supervise/match.ts';
 
 describe('a listener is told apart by', () => {
   const any4 = { address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false } as const;
@@ -55,4 +55,18 @@ test('a listener for both families is known by its port', () => {
   const both = { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false } as const;
   expect(bothFamiliesPort(both)).toBe(80);
   expect(bothFamiliesPort({ ...both, address: { ...both.address, host: '::1' } })).toBeUndefined();
+});
+
+test.each([
+  ['one that it covers', { address: { family: 'IPv4', host: '127.0.0.1', port: 80 }, v6only: false }, true],
+  ['one of both families', { address: { family: 'IPv6', host: '::', port: 80 }, v6only: false }, true],
+  ['one of the other family', { address: { family: 'IPv6', host: '::', port: 80 }, v6only: true }, false],
+  [
+    'one in another network',
+    { address: { family: 'IPv4', host: '127.0.0.1', port: 80 }, v6only: false, netns: 'net:[1]' },
+    false,
+  ],
+  ['itself', { address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false }, false],
+] as const)('whether a listener of 0.0.0.0 collides with %s', (_, other, expected) => {
+  expect(collide({ address: { family: 'IPv4', host: '0.0.0.0', port: 80 }, v6only: false }, other)).toBe(expected);
 });

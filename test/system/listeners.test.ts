@@ -2,11 +2,10 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { needs } from '../tools.ts';
 import { ask, FreshClients, httpGet, type Tally } from './clients.ts';
 import { freePort, NOBODY, Supervised } from './harness.ts';
-import { LISTENS, LISTENS_PY, runListens, whoAnswered } from './listens.ts';
+import { LISTENS, LISTENS_PY, listenersAt, runListens } from './listens.ts';
 import { nginxConf, serverFolder } from './servers.ts';
 
 const LATE_NONBLOCK_PY = fileURLToPath(new URL('../fixtures/servers/late-nonblock.py', import.meta.url));
@@ -14,12 +13,6 @@ const EARLY_EPOLL_PY = fileURLToPath(new URL('../fixtures/servers/early-epoll.py
 const PECULIAR_PY = fileURLToPath(new URL('../fixtures/servers/peculiar.py', import.meta.url));
 const { test } = needs('linux', 'python3');
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
-
-/** Inodes of the listeners at a port, in order: a listener that was bound anew has another one. */
-function listenersAt(port: number): number[] {
-  const found = dumpTcp({ localPort: port }).filter(({ state }) => state === 'LISTEN');
-  return found.map(({ inode }) => inode).sort((a, b) => a - b);
-}
 
 /** How clients fared that came all the while. */
 async function restartUnderLoad(run: Supervised, restarts: number, port: number, host = '127.0.0.1'): Promise<Tally> {
@@ -198,45 +191,6 @@ for (const { how, what, seen } of [
     expect(run.lines.filter(line => line === 'shut down')).toHaveLength(3);
   });
 }
-
-test('an address that overlaps the old one makes a restart stop-first, and it says so', async () => {
-  using made = serverFolder();
-  const port = await freePort();
-  const envFile = join(made.folder, 'env');
-  writeFileSync(envFile, `LISTENS=0.0.0.0:${port}\n`);
-  await using run = new Supervised(LISTENS, { args: ['--env-file', envFile] });
-  await run.started();
-  writeFileSync(envFile, `LISTENS=[::]:${port}\n`);
-  await run.restart();
-  await run.event('notice', ({ text }) => text.includes(`overlaps 0.0.0.0:${port}`) && text.includes('stop-first'));
-  for (const host of ['127.0.0.1', '::1']) {
-    const { answer } = await ask({ port, host }, httpGet);
-    expect(whoAnswered(answer).generation).toBe(2);
-  }
-  expect(run.events.filter(event => event.type === 'notice' && event.text.includes('does not listen'))).toEqual([]);
-  expect(await run.stop()).toMatchObject({ left: [] });
-});
-
-/** Looks first whether somebody has the port on any address, as vite does. */
-const LOOKS_FIRST = `
-  const { createServer } = require('node:http');
-  const port = Number(process.argv[1]);
-  const server = createServer((_, response) => response.end());
-  const look = createServer().listen(port, '0.0.0.0', () => look.close(() => server.listen(port, '127.0.0.1')));
-`;
-
-test('a listener that was let go of for that is not missed when it is back', async () => {
-  const port = await freePort();
-  await using run = new Supervised(['node', '-e', LOOKS_FIRST, String(port)]);
-  await run.started();
-  await run.event('listening', ({ address }) => address === `127.0.0.1:${port}`);
-  await run.restart();
-  const notices = run.events.filter(event => event.type === 'notice').map(({ text }) => text);
-  expect(notices).toContainEqual(expect.stringContaining('stop-first'));
-  expect(notices).not.toContainEqual(expect.stringContaining('does not listen'));
-  expect(await ask({ port, host: '127.0.0.1' }, httpGet)).toMatchObject({ fate: 'ok' });
-  expect(await run.stop()).toMatchObject({ left: [] });
-});
 
 /** Opens its second port some time after the first one. */
 const LATE = `
