@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { KeepAlive } from '../fixtures/keep-alive.ts';
 import { freePort, listensNoMore, Supervised } from '../fixtures/supervised.ts';
+import { FreshClients, httpGet } from '../system/clients.ts';
 
 /*
  * The real packages, as people use them, with the hook and nothing else. test/apps has its own package.json: they are many
@@ -126,12 +127,11 @@ describe('next start', () => {
 });
 
 describe('vite', () => {
-  // It listens on every wildcard before, to see whether the port is free: so a restart is stop-first, and it destroys its
-  // connections itself.
+  // It listens on every wildcard before, to see whether the port is free.
   test.each([
     ['dev', []],
     ['preview', ['preview', '--outDir', '.']],
-  ])('%s comes back on the same port', async (_, args) => {
+  ])('%s loses nobody, and keeps its idle connections', async (_, args) => {
     const start = (port: number) => [
       bin('vite'),
       ...args,
@@ -143,9 +143,15 @@ describe('vite', () => {
     ];
     const { supervised, port } = await run(start, join(APPS, 'vite'));
     await supervised.until(told => told.address === `127.0.0.1:${port}`);
-    expect(await (await connect(port)).request('/')).toContain('<title>vite</title>');
-    await supervised.restart();
-    await supervised.exited(1);
-    expect(await (await connect(port)).request('/')).toContain('<title>vite</title>');
+    const idle = await connect(port);
+    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+    for (const generation of [1, 2]) {
+      expect(await idle.request('/')).toContain('<title>vite</title>');
+      await supervised.restart();
+      await supervised.exited(generation);
+      await clients.more(10);
+    }
+    expect(await idle.request('/')).toContain('<title>vite</title>');
+    expect(await clients.stop()).toMatchObject({ refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] });
   });
 });
