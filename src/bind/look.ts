@@ -1,8 +1,8 @@
-import { fstatSync } from 'node:fs';
 import type { SocketAddress } from '../address.ts';
 import { readTcpTable } from '../kernel/proc-net.ts';
 import { type DiagSocket, dumpTcp, hasSockDiag } from '../kernel/sock-diag.ts';
 import { getOption } from '../kernel/socket.ts';
+import { inodeOf } from '../kernel/stat.ts';
 import type { TcpSocket } from '../kernel/tcp-socket.ts';
 import { type LocalAddress, overlaps } from './overlap.ts';
 import type { Sighting } from './schedule.ts';
@@ -22,7 +22,7 @@ export function lookAround(fd: number, address: SocketAddress & { family: 'IPv4'
     address,
     v6only: address.family === 'IPv6' && getOption(fd, 'IPV6_V6ONLY') !== 0,
   };
-  const own = fstatSync(fd).ino;
+  const own = inodeOf(fd);
   const all: TcpSocket[] = hasSockDiag() ? dumpTcp({ localPort: address.port }) : readTcpTable(address.port);
   const blocking = all.filter(
     socket => socket.inode !== own && overlaps({ address: socket.local, v6only: socket.v6only }, wanted),

@@ -1,8 +1,9 @@
-import { lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { failureOf, type KernelError } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
 import { connect, socket } from '../kernel/socket.ts';
+import { fileAt, isSameFile } from '../kernel/stat.ts';
 
 /** What a unix path that cannot be bound leads to. */
 export type PathState = 'gone' | 'not-a-socket' | 'stale' | 'live';
@@ -21,7 +22,7 @@ export type PathState = 'gone' | 'not-a-socket' | 'stale' | 'live';
 export function stateOfPath(path: string): PathState {
   // An abstract name goes with its socket: nothing stale is ever left of it.
   if (path.startsWith('\0')) return 'live';
-  const file = lstatSync(path, { throwIfNoEntry: false });
+  const file = fileAt(path);
   if (!file) return 'gone';
   if (!file.isSocket()) return 'not-a-socket';
   const error = attemptConnect(path);
@@ -42,14 +43,8 @@ function attemptConnect(path: string): KernelError | undefined {
 
 /** Removes the file of a stale socket, unless another has taken its name meanwhile. */
 export function removeStalePath(path: string): boolean {
-  const before = path.startsWith('\0') ? undefined : lstatSync(path, { throwIfNoEntry: false });
+  const before = path.startsWith('\0') ? undefined : fileAt(path);
   if (!before || stateOfPath(path) !== 'stale' || !isSameFile(path, before)) return false;
   unlinkSync(path);
   return true;
-}
-
-/** Whether the path still names this file, and not a successor's. */
-export function isSameFile(path: string, file: Stats): boolean {
-  const now = lstatSync(path, { throwIfNoEntry: false });
-  return now !== undefined && now.dev === file.dev && now.ino === file.ino;
 }

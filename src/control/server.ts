@@ -1,13 +1,13 @@
 import { once } from 'node:events';
-import { lstatSync, rmSync, type Stats } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { isSameFile } from '../bind/stale-path.ts';
 import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { descriptorOf } from '../kernel/handle.ts';
 import { bind, peerCredentials, socket } from '../kernel/socket.ts';
+import { fileAt, isSameFile } from '../kernel/stat.ts';
 import { giveToServer } from '../listen/give-to-server.ts';
 import type { SuperviseEvent } from '../supervise/events.ts';
 import type { EndStatus, Supervisor } from '../supervise/supervisor.ts';
@@ -36,7 +36,7 @@ export class ControlServer {
   /** Those that are open: one that listens, and others that have listened before and still answer. */
   readonly #servers = new Set<Server>();
   /** The socket's file. */
-  #file: Stats | undefined;
+  #file: ReturnType<typeof fileAt>;
   readonly #counts: Counts;
   readonly #followers = new Set<ServerResponse>();
   readonly #stopping = new Set<ServerResponse>();
@@ -64,7 +64,7 @@ export class ControlServer {
     const before = [...this.#servers];
     rmSync(path, { force: true });
     const fd = bindForUser(path);
-    this.#file = lstatSync(path);
+    this.#file = fileAt(path);
     const server = createServer((request, response) => void this.#answer(request, response));
     server.on('connection', refuseStrangers);
     server.on('close', () => this.#servers.delete(server));

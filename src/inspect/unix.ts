@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { lstatSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import type { SocketFacts } from '../inspection.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
+import { fileAt } from '../kernel/stat.ts';
 import { dumpUnix, fileIdentity, sameFile } from '../kernel/unix-diag.ts';
 import type { Facts } from './facts.ts';
 import { findOwners } from './owners.ts';
@@ -37,7 +38,7 @@ export async function inspectUnix(path: string, everyOwner: boolean): Promise<Un
     unseen: [],
   };
   const abstract = path.startsWith('\0');
-  if (!abstract) facts.file = fileAt(path);
+  if (!abstract) facts.file = kindAt(path);
   // A socket of another network namespace is in no table, but answers by its path.
   if (facts.file === 'socket' && found.length === 0) facts.connect = { code: await tryConnect(path) };
   if (hasLibc()) facts.trials = [tryUnixBind(path, facts.file)];
@@ -45,9 +46,11 @@ export async function inspectUnix(path: string, everyOwner: boolean): Promise<Un
   return facts;
 }
 
-function fileAt(path: string): 'absent' | 'socket' | 'other' {
+function kindAt(path: string): 'absent' | 'socket' | 'other' {
   try {
-    return lstatSync(path).isSocket() ? 'socket' : 'other';
+    const file = fileAt(path);
+    if (!file) return 'absent';
+    return file.isSocket() ? 'socket' : 'other';
   } catch {
     return 'absent';
   }

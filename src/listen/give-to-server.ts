@@ -1,6 +1,6 @@
-import { fstatSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { close } from '../kernel/fd.ts';
+import { inodeOf } from '../kernel/stat.ts';
 
 /**
  * Hands a listener to a Node server, which calls `listen(2)` on it again: the backlog must be given, or Node's 511 takes
@@ -9,13 +9,13 @@ import { close } from '../kernel/fd.ts';
  * @param fd the server's from here on; closed if the server does not take it
  */
 export function giveToServer(server: Server, fd: number, backlog: number): Promise<void> {
-  const { ino } = fstatSync(fd);
+  const inode = inodeOf(fd);
   return started(server, () => {
     try {
       server.listen({ fd }, backlog);
     } finally {
       // In the same turn of the event loop: no other descriptor can have got the number. Node closes what it took.
-      if (!server.listening && isOpen(fd, ino)) close(fd);
+      if (!server.listening && isOpen(fd, inode)) close(fd);
     }
   });
 }
@@ -38,9 +38,9 @@ export function started(server: Server, start: () => void): Promise<void> {
   });
 }
 
-function isOpen(fd: number, ino: number): boolean {
+function isOpen(fd: number, inode: number): boolean {
   try {
-    return fstatSync(fd).ino === ino;
+    return inodeOf(fd) === inode;
   } catch {
     return false;
   }

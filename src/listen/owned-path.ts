@@ -1,5 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, unlinkSync } from 'node:fs';
-import { isSameFile } from '../bind/stale-path.ts';
+import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { fileOf, isSameFile } from '../kernel/stat.ts';
 
 /** asm-generic/fcntl.h; Node does not name it. A socket's file cannot be opened otherwise (open(2)). */
 const O_PATH = 0o10000000;
@@ -24,7 +24,7 @@ export class OwnedPath {
     const fd = this.#fd;
     this.#fd = -1;
     try {
-      if (isSameFile(this.#path, fstatSync(fd))) unlinkSync(this.#path);
+      if (isSameFile(this.#path, fileOf(fd))) unlinkSync(this.#path);
     } finally {
       closeSync(fd);
     }

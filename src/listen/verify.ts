@@ -34,7 +34,7 @@ function checkMode(address: SocketAddress, { mode }: Asked): string | undefined 
   if (address.family !== 'unix' || mode === undefined) return undefined;
   if (address.path.startsWith('\0'))
     return 'An abstract unix socket has no mode: whoever is in its network namespace may connect';
-  const actual = (statSync(address.path, { throwIfNoEntry: false })?.mode ?? 0) & 0o777;
+  const actual = Number(statSync(address.path, { bigint: true, throwIfNoEntry: false })?.mode ?? 0n) & 0o777; // see kernel/stat.ts;
   if (actual === mode) return undefined;
   return `The mode of ${address.path} is ${actual.toString(8)}, and ${mode.toString(8)} was asked for`;
 }

@@ -1,4 +1,4 @@
-import { fstatSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { SocketAddress } from '../address.ts';
 import { IPPROTO_MPTCP, IPPROTO_TCP } from '../kernel/constants.ts';
@@ -8,6 +8,7 @@ import { threadGroup } from '../kernel/procfs.ts';
 import { isTargetFdCloexec, type Notification, readMemory } from '../kernel/seccomp.ts';
 import { decodeSockaddr, SOCKADDR_BYTES } from '../kernel/sockaddr.ts';
 import { describeSocket, getOption, type SocketKind } from '../kernel/socket.ts';
+import { inodeOf } from '../kernel/stat.ts';
 
 /** The socket that a program's bind(2) or listen(2) is about, as seen from outside. */
 export interface CallerSocket extends SocketKind {
@@ -46,7 +47,7 @@ export function duplicateSocket(notification: Notification): CallerSocket | unde
       close(fd);
       return undefined;
     }
-    return { ...kind, pid, targetFd, cloexec: isTargetFdCloexec(tid, targetFd), fd, inode: fstatSync(fd).ino };
+    return { ...kind, pid, targetFd, cloexec: isTargetFdCloexec(tid, targetFd), fd, inode: inodeOf(fd) };
   } catch (error) {
     if (fd !== -1) close(fd);
     throw error;

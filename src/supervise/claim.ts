@@ -1,10 +1,10 @@
-import { existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAX_UNIX_PATH_BYTES } from '../address.ts';
-import { isSameFile } from '../bind/stale-path.ts';
 import { RelistenError } from '../errors.ts';
 import { close } from '../kernel/fd.ts';
 import { tryLock } from '../kernel/flock.ts';
+import { fileOf, isSameFile } from '../kernel/stat.ts';
 import { removePrivateDirectory } from './private-directory.ts';
 import { makeRuntimeDirectory, namesWith } from './runtime-dir.ts';
 
@@ -153,7 +153,7 @@ function takeLock(path: string): number | undefined {
 
 /** Whether the path names this open file, and not another one. */
 function isAt(path: string, fd: number): boolean {
-  return isSameFile(path, fstatSync(fd));
+  return isSameFile(path, fileOf(fd));
 }
 
 function openLock(path: string, flags: string): number | undefined {

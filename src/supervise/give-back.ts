@@ -1,9 +1,10 @@
-import { fchownSync, fstatSync } from 'node:fs';
+import { fchownSync } from 'node:fs';
 import { formatAddress } from '../address.ts';
 import { type EpollEntry, type SocketUses, usesOfSocket } from '../kernel/epoll.ts';
 import { isNonblocking, setNonblocking } from '../kernel/fd.ts';
 import { isTargetFdCloexec, type Notification, replaceFd } from '../kernel/seccomp.ts';
 import { setOption } from '../kernel/socket.ts';
+import { fileOf } from '../kernel/stat.ts';
 import type { CallerSocket } from './caller.ts';
 import type { HeldListener } from './holder.ts';
 
@@ -59,7 +60,7 @@ function giveBlocking(held: HeldListener, socket: CallerSocket, { isOpenInSamePr
  */
 function giveReuseport(held: HeldListener, socket: CallerSocket): void {
   if (!socket.reuseport || held.reuseport) return;
-  fchownSync(held.fd, fstatSync(socket.fd).uid, -1);
+  fchownSync(held.fd, Number(fileOf(socket.fd).uid), -1);
   setOption(held.fd, 'SO_REUSEPORT', 1);
   held.reuseport = true;
 }

@@ -1,8 +1,8 @@
-import { fstatSync } from 'node:fs';
 import type { SocketAddress } from '../address.ts';
 import { close } from '../kernel/fd.ts';
 import type { HangUps } from '../kernel/hang-up.ts';
 import { describeSocket, localAddress } from '../kernel/socket.ts';
+import { inodeOf } from '../kernel/stat.ts';
 import { type ListenerIdentity, listenerKey } from './match.ts';
 import { UnixPath } from './unix-path.ts';
 
@@ -73,7 +73,7 @@ export class Holder {
     const listener: HeldListener = {
       ...identity,
       fd,
-      inode: fstatSync(fd).ino,
+      inode: inodeOf(fd),
       key: listenerKey(identity),
       reuseport: kind.reuseport,
       pinned: options.pinned ?? false,

@@ -1,8 +1,8 @@
-import { chmodSync, chownSync, lstatSync, rmSync, type Stats } from 'node:fs';
-import { isSameFile } from '../bind/stale-path.ts';
+import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { datagramSocket, receiveDatagram } from '../kernel/datagram.ts';
 import { close } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
+import { fileAt, isSameFile } from '../kernel/stat.ts';
 import { beside } from './private-directory.ts';
 
 /** What a program may tell (sd_notify(3)); anything else is ignored. */
@@ -21,7 +21,7 @@ export class NotifySocket {
   readonly #uid: number | undefined;
   #fd = -1;
   /** What the path led to when it was bound. */
-  #file: Stats | undefined;
+  #file: ReturnType<typeof fileAt>;
 
   /** @param uid of the user that it is for, if not ours @throws the error of bind(2), or the file system's */
   constructor(directory: string, generation: number, poller: Poller, onNotice: (notice: Notice) => void, uid?: number) {
@@ -47,7 +47,7 @@ export class NotifySocket {
     rmSync(this.path, { force: true });
     const fd = datagramSocket(this.path);
     this.#fd = fd;
-    this.#file = lstatSync(this.path);
+    this.#file = fileAt(this.path);
     this.#poller.add(fd, POLLIN, () => {
       for (let text = receiveDatagram(fd); text !== undefined; text = receiveDatagram(fd)) {
         for (const notice of parseNotices(text)) this.#onNotice(notice);

@@ -1,10 +1,10 @@
-import { fstatSync } from 'node:fs';
 import { type Address, formatAddress, type SocketAddress } from '../address.ts';
 import { resolveAddress } from '../bind/resolve.ts';
 import { invalidArgument } from '../errors.ts';
 import { AMPLE_BACKLOG } from '../kernel/backlog.ts';
 import { close } from '../kernel/fd.ts';
 import { listen, setOption, shutdown, socket } from '../kernel/socket.ts';
+import { inodeOf } from '../kernel/stat.ts';
 import { adopt, checkListener, inheritedFds } from '../listen/inherited.ts';
 import type { Binder } from './binder.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
@@ -54,7 +54,7 @@ export function holdInherited(holder: Holder): HeldListener[] {
     const { fd, name } = inherited;
     const address = checkListener(inherited);
     adopt(inherited);
-    const adopted = holder.byInode(fstatSync(fd).ino);
+    const adopted = holder.byInode(inodeOf(fd));
     if (adopted) close(fd);
     const named = name === 'unknown' ? undefined : name;
     const listener = adopted ?? holder.hold(fd, { address, name: named, pinned: true });

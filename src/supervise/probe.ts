@@ -1,4 +1,3 @@
-import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../address.ts';
 import { type LocalAddress, overlaps } from '../bind/overlap.ts';
@@ -7,6 +6,7 @@ import { descriptorOf } from '../kernel/handle.ts';
 import { hasLibc } from '../kernel/libc.ts';
 import { connectAbstract } from '../kernel/pipe-handle.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
+import { inodeOf } from '../kernel/stat.ts';
 import { unixPeer } from '../kernel/unix-diag.ts';
 
 /*
@@ -204,7 +204,7 @@ function tcpEnd(socket: Socket, serverPort: number): () => number {
 
 function unixEnd(socket: Socket): () => number {
   const fd = descriptorOf(socket);
-  const inode = fd === undefined ? 0 : fstatSync(fd).ino;
+  const inode = fd === undefined ? 0 : inodeOf(fd);
   return () => unixPeer(inode);
 }
 

@@ -2,6 +2,7 @@ import { constants, type FSWatcher, linkSync, lstatSync, openSync, renameSync, u
 import { basename, dirname } from 'node:path';
 import { O_PATH } from '../kernel/constants.ts';
 import { close } from '../kernel/fd.ts';
+import { fileAt } from '../kernel/stat.ts';
 import { dumpUnix, fileIdentity, sameFile } from '../kernel/unix-diag.ts';
 
 /**
@@ -17,7 +18,7 @@ export class UnixPath {
   readonly #directory: number;
   readonly #name: string;
   readonly #link: string;
-  readonly #inode: number;
+  readonly #inode: bigint;
   #watcher: FSWatcher | undefined;
   #hidden = false;
   #closed = false;
@@ -34,7 +35,7 @@ export class UnixPath {
       requireFileOf(socket, this.#name);
       remove(this.#link);
       linkSync(this.#name, this.#link);
-      this.#inode = lstatSync(this.#link).ino;
+      this.#inode = lstatSync(this.#link, { bigint: true }).ino;
       this.#watch(basename(path));
     } catch (error) {
       close(this.#directory);
@@ -56,7 +57,7 @@ export class UnixPath {
 
   /** Puts the name back if it is missing. A name that means another file by now is somebody else's, and stays. */
   restore(): void {
-    if (this.#closed || this.#hidden || lstatSync(this.#name, { throwIfNoEntry: false })) return;
+    if (this.#closed || this.#hidden || fileAt(this.#name)) return;
     try {
       linkSync(this.#link, this.#name);
     } catch {
@@ -81,8 +82,8 @@ export class UnixPath {
    */
   claim(): void {
     this.#hidden = false;
-    const there = lstatSync(this.#name, { throwIfNoEntry: false });
-    if (there && (there.ino === this.#inode || there.uid !== lstatSync(this.#link).uid)) return;
+    const there = fileAt(this.#name);
+    if (there && (there.ino === this.#inode || there.uid !== lstatSync(this.#link, { bigint: true }).uid)) return;
     const spare = `${this.#link}.new`;
     remove(spare);
     linkSync(this.#link, spare);
@@ -109,7 +110,7 @@ export class UnixPath {
   }
 
   #removeName(): void {
-    if (lstatSync(this.#name, { throwIfNoEntry: false })?.ino === this.#inode) remove(this.#name);
+    if (fileAt(this.#name)?.ino === this.#inode) remove(this.#name);
   }
 }
 
