@@ -8,7 +8,8 @@ import { talk as tell } from './report.ts';
 export function obeyKeys(orders: Orders, talk: EventTalk, status: () => Promise<Status>): void {
   const release = readKeys({
     restart: () => orders.restart('r'),
-    status: () => void showStatus(status),
+    status: () =>
+      void showStatus(status).catch(error => talk.say({ type: 'notice', text: `No status: ${error.message}` })),
     quit: () => orders.stop('q'),
     help: () => talk.say({ type: 'notice', text: KEYS_HINT }),
   });

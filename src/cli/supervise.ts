@@ -8,6 +8,7 @@ import { type EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import type { Way } from '../supervise/way.ts';
 import { EventTalk } from './event-talk.ts';
 import { silentInput } from './keys.ts';
+import { loadTheRestLater } from './late.ts';
 import { obeyKeys } from './obey-keys.ts';
 import { Orders } from './orders.ts';
 import type { RunOptions } from './run-options.ts';
@@ -55,6 +56,7 @@ export async function supervise({ run, claim, startedAt, warnings }: Supervision
   const facts = { version: version(), startedAt, way };
   const first = Promise.race([spawned(supervisor), ended]);
   const control = first.then(() => openControl(supervisor, claim, talk, facts));
+  void first.then(() => loadTheRestLater(supervisor));
   const { watch } = run;
   if (watch) void first.then(() => watchFiles(watch, supervisor, orders, talk));
   for (const text of warnings) talk.say({ type: 'notice', text });

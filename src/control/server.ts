@@ -6,13 +6,13 @@ import { RelistenError } from '../errors.ts';
 import { codeOf } from '../kernel/errno.ts';
 import { close } from '../kernel/fd.ts';
 import { descriptorOf } from '../kernel/handle.ts';
-import { bind, peerCredentials, socket } from '../kernel/socket.ts';
+import { bind, listen, peerCredentials, socket } from '../kernel/socket.ts';
 import { fileAt, isSameFile } from '../kernel/stat.ts';
 import { giveToServer } from '../listen/give-to-server.ts';
 import type { SuperviseEvent } from '../supervise/events.ts';
 import type { EndStatus, Supervisor } from '../supervise/supervisor.ts';
 import { Counts } from './counts.ts';
-import type { Metrics } from './metrics.ts';
+import { Metrics } from './metrics.ts';
 import { type Status, type StatusFacts, statusOf } from './status.ts';
 
 type Answer = (response: ServerResponse, url: URL) => void | Promise<void>;
@@ -42,7 +42,8 @@ export class ControlServer {
   readonly #stopping = new Set<ServerResponse>();
   readonly #restarting = new Set<ServerResponse>();
   readonly #onEvent = (event: SuperviseEvent) => this.#tell(event.type, event);
-  #metrics: Promise<Metrics> | undefined;
+  /** Made when it is first asked for. */
+  #metrics: Metrics | undefined;
 
   constructor(supervisor: Supervisor, facts: StatusFacts) {
     this.#supervisor = supervisor;
@@ -63,7 +64,7 @@ export class ControlServer {
     if (this.#file && isSameFile(path, this.#file)) return false;
     const before = [...this.#servers];
     rmSync(path, { force: true });
-    const fd = bindForUser(path);
+    const fd = listenForUser(path);
     this.#file = fileAt(path);
     const server = createServer((request, response) => void this.#answer(request, response));
     server.on('connection', refuseStrangers);
@@ -145,10 +146,9 @@ export class ControlServer {
   }
 
   async #measure(response: ServerResponse): Promise<void> {
-    this.#metrics ??= import('./metrics.ts').then(({ Metrics }) => new Metrics());
-    const metrics = await this.#metrics;
-    const text = await metrics.text(this.#status(), this.#counts);
-    response.writeHead(200, { 'Content-Type': metrics.contentType, Connection: 'close' });
+    this.#metrics ??= new Metrics();
+    const text = await this.#metrics.text(this.#status(), this.#counts);
+    response.writeHead(200, { 'Content-Type': this.#metrics.contentType, Connection: 'close' });
     response.end(text);
   }
 }
@@ -156,12 +156,13 @@ export class ControlServer {
 /** Of those that Node has by default, net.Server.listen(). */
 const BACKLOG = 511;
 
-/** A socket that is bound to the path, and that nobody but its user may connect to, in no moment. The caller's to close. */
-function bindForUser(path: string): number {
+/** A socket that listens at the path, and that in no moment anybody but its user may connect to. The caller's to close. */
+function listenForUser(path: string): number {
   const fd = socket('unix', { nonblocking: true });
   const mask = process.umask(0o177);
   try {
     bind(fd, { family: 'unix', path });
+    listen(fd, BACKLOG);
     return fd;
   } catch (error) {
     close(fd);

@@ -14,6 +14,7 @@ import type { RestartOutcome } from '../../src/supervise/events.ts';
 import { relisten, startRelisten } from '../fixtures/relisten.ts';
 import { freePort, NOBODY, Supervised } from '../system/harness.ts';
 import { needs } from '../tools.ts';
+import { ask } from './ask.ts';
 
 /** Answers what it reads with the number of its generation, and fails to start while a file named by BROKEN exists. */
 const SERVER = `
@@ -48,14 +49,6 @@ async function start(
   await run.until(() => existsSync(socketPath));
   const env = { XDG_RUNTIME_DIR: run.runtime };
   return { run, port, broken, socketPath, env };
-}
-
-async function ask(socketPath: string, method: string, path: string) {
-  const asked = request({ socketPath, method, path, agent: false }).end();
-  const [response] = await once(asked, 'response');
-  let text = '';
-  for await (const part of response) text += part;
-  return { status: response.statusCode as number, headers: response.headers, text };
 }
 
 async function statusOf(socketPath: string): Promise<Status> {

@@ -25,6 +25,8 @@ export interface RunOptions {
   verb?: string[];
   /** Where its control socket and state are; one of its own by default. */
   runtime?: string;
+  /** The program; the one that `npm run build` made by default. */
+  program?: string;
   /** Options of the verb. */
   args?: string[];
   env?: NodeJS.ProcessEnv;
@@ -73,7 +75,7 @@ export class Supervised {
       ...under,
       ...setpriv(uid, noNewPrivileges),
       process.execPath,
-      RELISTEN,
+      options.program ?? RELISTEN,
       verb[0] ?? 'run',
       '--json',
       ...args,
