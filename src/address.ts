@@ -17,7 +17,8 @@ export const MAX_UNIX_PATH_BYTES = 107;
 const ACCEPTED = 'a port (0 to 65535), host:port, [v6]:port, a unix path (/… or ./…) or an abstract one (@…)';
 
 /**
- * Reads an address: `3000`, `:3000`, `127.0.0.1:3000`, `localhost:3000`, `[::1]:3000`, `/run/app.sock`, `./app.sock`, `@abstract`.
+ * Reads an address: `3000`, `:3000`, `*:3000` (as ss(8) and lsof(8) print it), `127.0.0.1:3000`, `localhost:3000`,
+ * `[::1]:3000`, `/run/app.sock`, `./app.sock`, `@abstract`.
  *
  * @throws RelistenError `ERR_INVALID_ARG_VALUE`, which says what was given and what is accepted.
  */
@@ -34,7 +35,7 @@ export function parseAddress(given: string | number | Address): Address {
   if (!/^\d{1,5}$/.test(port ?? '') || Number(port) > 65535) throw invalidArgument('address', given, ACCEPTED);
   if (v6 !== undefined && ipVersion(v6) !== 6)
     throw invalidArgument('address', given, `an IPv6 address between the brackets`);
-  const host = v6 ?? (name || undefined);
+  const host = v6 ?? (name === '*' ? undefined : name || undefined);
   return host === undefined ? { port: Number(port) } : { host: checkHost(host), port: Number(port) };
 }
 

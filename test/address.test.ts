@@ -12,7 +12,7 @@ const GOOD: [given: string | number | Address, meant: Address][] = [
   [3000, { port: 3000 }],
   ['127.0.0.1:3000', { host: '127.0.0.1', port: 3000 }],
   ['localhost:3000', { host: 'localhost', port: 3000 }],
-  ['*:3000', { host: '*', port: 3000 }],
+  ['*:3000', { port: 3000 }],
   ['[::1]:3000', { host: '::1', port: 3000 }],
   ['[::]:3000', { host: '::', port: 3000 }],
   ['[fe80::1%lo]:3000', { host: 'fe80::1%lo', port: 3000 }],
