@@ -33,7 +33,8 @@ function wordsOf(op: Named['op']): string {
 /** What an inspection found, without the address, which stands in front already: `in use by node server.js (pid …)`. */
 export function reasonOf({ address, summary }: Inspection): string {
   const match = /^(?:Port )?(\S+) is (.*)$/s.exec(summary);
-  return match && match[1] === address ? (match[2] ?? summary) : summary;
+  if (match && match[1] === address) return match[2] ?? summary;
+  return summary.replace(/^(?:This|There) /, word => word.toLowerCase());
 }
 
 /** `node server.js (pid 4242, started 14:03 in /srv/app)`. */

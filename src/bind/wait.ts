@@ -81,7 +81,7 @@ export async function waitFor(attempt: Attempt, named: Named, options: WaitOptio
         : { verdict: 'give-up', why: 'unseen' };
     if (next.verdict === 'give-up') throw await explained(named, failure, options, seen ? waited : 0);
     if (next.verdict === 'look' || !seen) continue;
-    await tell(next.why, seen);
+    await tell(next.why, seen, failure.code === 'EADDRNOTAVAIL');
     await sleep(next.until - performance.now(), undefined, { signal }).catch(() => throwIfAborted(named, signal));
   }
 }
@@ -127,13 +127,13 @@ function teller(address: string, patience: Patience, { onWait, explain }: WaitOp
   const times = { deadline: patience.deadline, epoch: performance.timeOrigin };
   const startedAt = performance.now();
   let told: Waiting | undefined;
-  return async (why: WaitReason, seen: Look): Promise<void> => {
-    const passing = (why === 'closing' || why === 'unseen') && seen.at - startedAt < PASSING_MS;
+  return async (why: WaitReason, seen: Look, isAbsent: boolean): Promise<void> => {
+    const passing = (why === 'closing' || why === 'unseen') && !isAbsent && seen.at - startedAt < PASSING_MS;
     if (!onWait || passing) return;
-    const next = describeWait(address, why, seen, times);
+    const next = describeWait(address, why, seen, times, { isAbsent });
     if (told?.why === why && Math.abs((told.until ?? 0) - (next.until ?? 0)) < SAME_TIME_MS) return;
     const report = why === 'live' ? await explain?.(address).catch(() => undefined) : undefined;
-    told = report ? describeWait(address, why, seen, times, report) : next;
+    told = report ? describeWait(address, why, seen, times, { report }) : next;
     onWait(told);
   };
 }

@@ -24,20 +24,24 @@ export interface Waiting {
   report?: Inspection;
 }
 
-/** Puts in words what a look found. Times of the look are monotonic; `epoch` is added to make Unix time of them. */
+/**
+ * Puts in words what a look found. Times of the look are monotonic; `epoch` is added to make Unix time of them.
+ *
+ * @param isAbsent the host does not have the address, which may come later
+ */
 export function describeWait(
   address: string,
   why: WaitReason,
   look: Look,
   times: { deadline: number; epoch: number },
-  report?: Inspection,
+  { report, isAbsent = false }: { report?: Inspection; isAbsent?: boolean } = {},
 ): Waiting {
   const sockets: Waiting['sockets'] = {};
   for (const { state } of look.sockets) sockets[state] = (sockets[state] ?? 0) + 1;
   const last = look.expiries.reduce((latest, next) => Math.max(latest, next), 0);
   const until = why === 'timers' && !look.closing ? Math.round(times.epoch + last) : undefined;
   const deadline = Math.round(times.epoch + times.deadline);
-  const message = `${address} is ${sentence(why, sockets, look.at + times.epoch, until, report)}`;
+  const message = `${address} is ${isAbsent ? 'no address of this host yet' : sentence(why, sockets, look.at + times.epoch, until, report)}`;
   return { address, why, message, sockets, until, deadline, report };
 }
 

@@ -6,6 +6,7 @@ import { REUSE, type Reuse } from '../../bind/plan.ts';
 import { resolveAddress } from '../../bind/resolve.ts';
 import { invalidArgument, RelistenError } from '../../errors.ts';
 import { inspect } from '../../inspect/inspect.ts';
+import { formatDuration } from '../duration.ts';
 import { examples } from '../examples.ts';
 import { isListening } from '../is-listening.ts';
 import { talk } from '../report.ts';
@@ -72,12 +73,17 @@ async function waitUntilFree(address: Address, { timeout, reuse }: Omit<WaitOpti
 async function waitUntilListening(address: Address, timeout: number): Promise<void> {
   const end = performance.now() + timeout;
   const name = formatAddress(address);
-  for (let told = false; !(await isListening(address, end - performance.now())); told = true) {
-    if (!told) talk(`nobody listens on ${name} yet`);
+  let told: string | undefined;
+  for (;;) {
+    const { listens, why } = await isListening(address, end - performance.now());
+    if (listens) return;
+    const reason = why === undefined ? '' : `: ${why}`;
     if (performance.now() + INTERVAL_MS >= end) {
-      const message = `Nobody listens on ${name} after ${Math.round(timeout / 1000)} s`;
+      const message = `Nobody listens on ${name} after ${formatDuration(timeout)}${reason}`;
       throw new RelistenError(message, { code: 'ETIMEDOUT', op: 'wait', address: name });
     }
+    if (told !== reason) talk(`nobody listens on ${name} yet${reason}`);
+    told = reason;
     await sleep(INTERVAL_MS);
   }
 }

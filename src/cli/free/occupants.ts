@@ -1,3 +1,4 @@
+import { reasonOf } from '../../bind/failure.ts';
 import type { Inspection, ProcessFacts, SocketFacts } from '../../inspection.ts';
 
 /** What is to be done to free an address. */
@@ -29,14 +30,15 @@ export interface Sacred {
  * | nobody                                            | clean                                       |
  */
 export function planFree(report: Inspection, sacred: Sacred, force: boolean): Plan {
-  const { reason, summary } = report;
+  const { reason } = report;
   if (reason === 'free') return { do: 'nothing' };
   if (reason === 'not-a-socket' || reason === 'no-right' || reason === 'no-such-address') {
-    return { do: 'refuse', why: summary };
+    return { do: 'refuse', why: reasonOf(report) };
   }
   const sockets = [...report.listeners, ...report.blockers];
   const all = ownersOf(sockets);
-  const refusal = refuse(sockets, all, sacred) ?? (reason === 'ephemeral-client' && !force ? summary : undefined);
+  const refusal =
+    refuse(sockets, all, sacred) ?? (reason === 'ephemeral-client' && !force ? reasonOf(report) : undefined);
   if (refusal !== undefined) return { do: 'refuse', why: refusal };
   if (all.length === 0) return { do: 'clean' };
   return { do: 'stop', ask: all.filter(({ ppid }) => !all.some(({ pid }) => pid === ppid)), all };
@@ -52,7 +54,7 @@ function refuse(
   { pid, ancestors }: Sacred,
 ): string | undefined {
   if (sockets.some(({ inode, owners }) => inode !== 0 && owners.length === 0)) {
-    return "the process that has it cannot be named: it is another user's, or in another container";
+    return "the process that has it cannot be named: it is another user's, which root could name, or in another container";
   }
   const found = (test: (owner: ProcessFacts) => boolean) => owners.find(test);
   if (found(owner => owner.pid === 1)) return 'process 1 has it: it runs this system';

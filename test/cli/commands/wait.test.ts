@@ -53,6 +53,13 @@ describe('relisten wait --until free', () => {
     );
   });
 
+  it('says that the host does not have the address', async () => {
+    const { code, stderr } = await relisten(['wait', '198.51.100.1:80', '--timeout', '300ms']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^198\.51\.100\.1:80 is no address of this host yet\nrelisten: Cannot bind /);
+    expect(stderr).toMatch(/^relisten: Cannot bind 198\.51\.100\.1:80: this host has no address 198\.51\.100\.1$/m);
+  });
+
   it('gives up at once on leftovers that stay beyond the timeout', async () => {
     const { code, stderr } = await relisten(['wait', String(deadServer().port), '--timeout', '5s']);
     expect(code).toBe(1);
@@ -102,12 +109,26 @@ describe('relisten wait --until listening', () => {
     expect((await waiting.outcome).code).toBe(0);
   });
 
+  it.each([
+    ['a..b:80', /^the name a\.\.b does not resolve \(ENOTFOUND\)$/],
+    ['/etc/passwd/no.sock', /^not a directory \(ENOTDIR\)$/],
+  ])('says why it is not to be had where that is another reason: %s', async (address, why) => {
+    const { code, stderr } = await relisten(['wait', address, '--until', 'listening', '--timeout', '300ms']);
+    expect(code).toBe(1);
+    expect(
+      stderr
+        .split('\n')
+        .at(-2)
+        ?.split(/ after 300 ms: /),
+    ).toEqual([`relisten: Nobody listens on ${address}`, expect.stringMatching(why)]);
+  });
+
   it('gives up in time', async () => {
     const port = freePort();
     const args = ['wait', `127.0.0.1:${port}`, '--until', 'listening', '--timeout', '1s'];
     const { code, stderr } = await relisten(args);
     expect(code).toBe(1);
-    expect(stderr).toContain(`relisten: Nobody listens on 127.0.0.1:${port} after 1 s\n`);
+    expect(stderr).toContain(`relisten: Nobody listens on 127.0.0.1:${port} after 1.0 s\n`);
   });
 });
 

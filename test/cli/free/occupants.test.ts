@@ -64,12 +64,12 @@ describe('planFree', () => {
     [
       'nobody can name who has it',
       report('live-listener', [socket([])]),
-      "refuse: the process that has it cannot be named: it is another user's, or in another container",
+      "refuse: the process that has it cannot be named: it is another user's, which root could name, or in another container",
     ],
     [
       'one of two cannot be named',
       report('live-listener', [socket([owner(10)]), socket([], 6)]),
-      "refuse: the process that has it cannot be named: it is another user's, or in another container",
+      "refuse: the process that has it cannot be named: it is another user's, which root could name, or in another container",
     ],
   ])('%s', (_name, seen, expected) => {
     expect(plan(seen)).toBe(expected);
