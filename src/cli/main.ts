@@ -40,9 +40,10 @@ async function load(name: string | undefined): Promise<Add[]> {
   return one ? [await one()] : Promise.all(Object.values(COMMANDS).map(load => load()));
 }
 
-/** The first thing that many type is a server. */
+/** What to read after an error; the first thing that many type is a server. */
 function helpAfterError([name = '', ...rest]: string[]): string {
-  const isServer = !Object.hasOwn(COMMANDS, name) && (name === '--' || !name.startsWith('-'));
+  if (Object.hasOwn(COMMANDS, name)) return `(relisten ${name} --help says what it takes)`;
+  const isServer = name === '--' || !name.startsWith('-');
   const command = [...(name === '--' ? [] : [name]), ...rest].join(' ');
   return isServer && command.includes(' ')
     ? `(to run a server: relisten run -- ${command}; relisten --help says what there is)`

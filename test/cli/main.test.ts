@@ -26,6 +26,11 @@ describe('relisten', () => {
     expect(stderr).toMatch(/^relisten: /);
   });
 
+  it('points to the help of the command that was meant', async () => {
+    expect((await relisten(['why'])).stderr).toMatch(/\n\(relisten why --help says what it takes\)\n$/);
+    expect((await relisten(['list', '--no-such'])).stderr).toMatch(/\n\(relisten list --help says what it takes\)\n$/);
+  });
+
   it.each([[['node', 'server.js']], [['--', 'node', 'server.js']]])('says to %j how a server is run', async args => {
     const { code, stderr } = await relisten(args);
     expect(code).toBe(2);
