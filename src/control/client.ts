@@ -77,6 +77,11 @@ export function findSupervisors(runtime: string): ControlClient[] {
     .map(name => new ControlClient(runtime, name));
 }
 
+/** Says so, and where it was looked: another user, or another XDG_RUNTIME_DIR, has another directory. */
+export function nobodyIn(runtime: string): string {
+  return `No relisten runs here (in ${runtime})`;
+}
+
 /**
  * The supervisor that a command means; the only one where none is named.
  *
@@ -90,8 +95,8 @@ export function chooseSupervisor(runtime: string, name: string | undefined): Con
   const problem =
     found.length === 0
       ? name === undefined
-        ? 'No relisten runs here'
-        : `No relisten is called ${name}: none runs here`
+        ? nobodyIn(runtime)
+        : `No relisten is called ${name}. ${nobodyIn(runtime)}`
       : name === undefined
         ? `More than one relisten runs here, name one: ${names}`
         : `No relisten is called ${name}, but there is ${names}`;

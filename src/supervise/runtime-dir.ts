@@ -56,8 +56,17 @@ function checkOwner(path: string): void {
     throw cannot('use', path, cause);
   }
   if (stat.isDirectory() && stat.uid === ourUid()) return;
-  const why = stat.isDirectory() ? `it belongs to uid ${stat.uid}, and we are ${ourUid()}` : 'it is no directory';
+  const why = stat.isDirectory()
+    ? `it belongs to uid ${stat.uid}, and we are ${ourUid()}${adviceTo(stat.uid)}`
+    : 'it is no directory';
   throw new RelistenError(`Cannot use ${path}: ${why}`, { code: 'EPERM', op: 'open' });
+}
+
+/** Root could look, but not into what its owner may put there meanwhile. */
+function adviceTo(owner: number): string {
+  const { XDG_RUNTIME_DIR } = process.env;
+  if (ourUid() !== 0 || !XDG_RUNTIME_DIR) return '';
+  return `; be that user: sudo -u '#${owner}' XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR} relisten …`;
 }
 
 function ourUid(): number {

@@ -339,12 +339,16 @@ describe('without a supervisor', () => {
   it.each([['status'], ['restart'], ['stop']])('relisten %s answers 1', async command => {
     expect(await relisten([command])).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/No relisten runs here/),
+      stderr: expect.stringMatching(/^relisten: No relisten runs here \(in \/.*\/relisten\)\n$/),
     });
   });
 
   it('relisten list lists nobody', async () => {
-    expect(await relisten(['list'])).toMatchObject({ code: 0, stdout: '' });
+    expect(await relisten(['list'])).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: expect.stringMatching(/^No relisten runs here \(in \/.*\/relisten\)\n$/),
+    });
     expect(await relisten(['list', '--json'])).toMatchObject({ code: 0, stdout: '[]\n' });
   });
 });

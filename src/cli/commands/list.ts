@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { findSupervisors } from '../../control/client.ts';
+import { findSupervisors, nobodyIn } from '../../control/client.ts';
 import { describeOrphan, findOrphans } from '../../control/orphans.ts';
 import { runtimeDirectory } from '../../supervise/runtime-dir.ts';
 import { examples } from '../examples.ts';
@@ -19,7 +19,7 @@ export function addList(program: Command): void {
       const found = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []));
       if (json) print(JSON.stringify(found, null, 2));
       else for (const line of listTable(found)) print(line);
-      if (answers.length === 0 && !json) talk('No relisten runs here');
+      if (answers.length === 0 && !json) talk(nobodyIn(runtime));
       for (const orphan of findOrphans(runtime)) talk(describeOrphan(orphan));
       for (const answer of answers) if (answer.status === 'rejected') reportError(answer.reason);
       if (found.length < answers.length) process.exitCode = 1;
