@@ -9,8 +9,12 @@ import { plural } from './event-lines.ts';
  * A supervisor's status, and the outcome of a restart, as text. Pure: colours and printing are the commands' own.
  */
 
-/** A line a supervisor, under a heading; none at all for none. */
-export function listTable(found: readonly Status[]): string[] {
+/**
+ * A line a supervisor, under a heading; none at all for none.
+ *
+ * @param width of the terminal, to which commands are cut as ps(1) does it, where there is one
+ */
+export function listTable(found: readonly Status[], width = Number.POSITIVE_INFINITY): string[] {
   if (found.length === 0) return [];
   const rows = found.map(status => {
     const serving = status.generations.find(each => each.state === 'ready');
@@ -25,7 +29,9 @@ export function listTable(found: readonly Status[]): string[] {
       formatCommand(status.command),
     ];
   });
-  return align([['NAME', 'STATE', 'PID', 'AGE', 'CLIENTS', 'LISTENERS', 'COMMAND'], ...rows]);
+  const [head = '', ...lines] = align([['NAME', 'STATE', 'PID', 'AGE', 'CLIENTS', 'LISTENERS', 'COMMAND'], ...rows]);
+  const whole = Math.max(width, head.length);
+  return [head, ...lines.map(line => (line.length > whole ? `${line.slice(0, whole - 1)}…` : line))];
 }
 
 /** Everything about one supervisor. */

@@ -55,6 +55,13 @@ describe('listTable', () => {
     ]);
   });
 
+  it('cuts commands to the width of a terminal, and nothing else', () => {
+    expect(listTable([STATUS], 100)[1]).toMatch(/ {2}node ser…$/);
+    expect(listTable([STATUS], 100)[1]).toHaveLength(100);
+    expect(listTable([STATUS], 20)[1]).toMatch(/ 127\.0\.0\.1:3000 \/run\/shop\.sock {2}node s…$/);
+    expect(listTable([STATUS], 200)[1]).toMatch(/node server\.js --title 'a b'$/);
+  });
+
   it('says which is ending', () => {
     const { generations } = STATUS;
     const [, line] = listTable([{ ...STATUS, generations: generations.slice(0, 1), stopping: true }]);

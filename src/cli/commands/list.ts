@@ -18,7 +18,7 @@ export function addList(program: Command): void {
       const answers = await Promise.allSettled(asked);
       const found = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []));
       if (json) print(JSON.stringify(found, null, 2));
-      else for (const line of listTable(found)) print(line);
+      else for (const line of listTable(found, process.stdout.columns)) print(line);
       if (answers.length === 0 && !json) talk(nobodyIn(runtime));
       for (const orphan of findOrphans(runtime)) talk(describeOrphan(orphan));
       for (const answer of answers) if (answer.status === 'rejected') reportError(answer.reason);
