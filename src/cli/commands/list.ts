@@ -6,12 +6,23 @@ import { examples } from '../examples.ts';
 import { print, reportError, talk } from '../report.ts';
 import { listTable } from '../status-text.ts';
 
+const EXIT_CODES = `
+Exit codes:
+  0  all that run have answered, or none runs
+  1  one did not answer
+  2  the command line cannot be used`;
+
 /** `relisten list`. */
 export function addList(program: Command): void {
   const list = program
     .command('list')
-    .description('list the servers that run under relisten')
+    .summary('list the servers that run under relisten')
+    .description(
+      'Lists the servers that run under relisten as this user, and those that a killed relisten has left. It looks in ' +
+        '$XDG_RUNTIME_DIR/relisten; where that is not set in /run/relisten as root, else in a directory of the user’s in /tmp.',
+    )
     .option('--json', 'print JSON: an array of what status --json prints')
+    .addHelpText('after', EXIT_CODES)
     .action(async ({ json }: { json?: true }) => {
       const runtime = runtimeDirectory();
       const asked = findSupervisors(runtime).map(client => client.status());

@@ -10,7 +10,11 @@ import type { RunFlags } from '../run-options.ts';
 export function addRun(program: Command): void {
   const run = program
     .command('run')
-    .description('run a server, hold its listeners, and restart it without losing a client')
+    .summary('run a server, hold its listeners, and restart it without losing a client')
+    .description(
+      'Runs a server, holds the sockets that it listens on, and replaces it by a new run of the same command on request: ' +
+        'relisten restart, SIGHUP, a changed file (--watch), or the key r. Clients that come meanwhile are answered by the new one.',
+    )
     .usage('[options] -- <command> [arguments…]')
     .argument('[command...]', 'the server, as it is started without relisten')
     .passThroughOptions();
@@ -41,6 +45,15 @@ export function checkCommand(command: readonly string[], { watch }: RunFlags, ex
   const accepted = first === undefined ? `the server's own command behind --${taken}` : 'options in front of all else';
   throw invalidArgument('command', first ?? '', `${accepted}: ${example}`);
 }
+
+const EXIT_CODES = `
+Exit codes:
+  the command's, where it ended by itself, or failed
+  0         relisten stop, or the key q, has ended it
+  1         it was not ready in time, went into the background, or a listener cannot be had
+  2         the command line cannot be used
+  126, 127  the command cannot be executed, or does not exist
+  130, 143  SIGINT (Ctrl-C) or SIGTERM has ended it, as shells say it`;
 
 /** What `run` and `take` are told of the program. */
 export function addSuperviseOptions(command: Command): Command {
@@ -88,7 +101,8 @@ export function addSuperviseOptions(command: Command): Command {
     .option('--user <name>', 'run the program as this user (root)')
     .option('--no-keys', 'leave the terminal’s input to the program')
     .option('--json', 'say everything as a line of JSON on stderr')
-    .option('--quiet', 'only say what went wrong');
+    .option('--quiet', 'only say what went wrong')
+    .addHelpText('after', EXIT_CODES);
 }
 
 const PROTOCOLS = ['systemd', 'server-starter'] as const;

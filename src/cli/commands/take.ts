@@ -8,7 +8,11 @@ import { addSuperviseOptions, checkCommand } from './run.ts';
 export function addTake(program: Command): void {
   const take = program
     .command('take')
-    .description('put a command in the place of a live server, which needs to know nothing of it')
+    .summary('put a command in the place of a live server, which needs to know nothing of it')
+    .description(
+      'Starts a command in the place of a live server that relisten did not start, holds all that this server listens on, and ' +
+        'asks it to end once the command is ready. If the command does not get ready, the server goes on untouched.',
+    )
     .usage('[options] <address> -- <command> [arguments…]')
     .argument('<address>', 'where the server listens: a port, host:port, [v6]:port or a unix path', parseAddress)
     .argument('[command...]', 'what takes its place')
