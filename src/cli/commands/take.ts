@@ -21,7 +21,7 @@ export function addTake(program: Command): void {
     async (address: ReturnType<typeof parseAddress>, command: string[], flags: RunFlags) => {
       // commander drops the -- only where nothing but options stands before it.
       const given = command[0] === '--' ? command.slice(1) : command;
-      checkCommand(given, flags, 'relisten take 3000 -- node server.js');
+      checkCommand(given, flags, 'relisten take --name web 3000 -- node server.js');
       const { toRunOptions } = await import('../run-options.ts');
       const { takeServer } = await import('../run-server.ts');
       await takeServer(address, toRunOptions(given, flags));
