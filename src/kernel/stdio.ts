@@ -1,6 +1,7 @@
-import { constants, fstatSync, openSync } from 'node:fs';
+import { constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isatty, WriteStream } from 'node:tty';
+import { fileOf } from './stat.ts';
 
 /**
  * Has `process.stdout` and `process.stderr` never make this process wait for who reads them. Node writes to pipes and
@@ -33,7 +34,7 @@ function replace(name: 'stdout' | 'stderr', fd: number): void {
 
 function openAnew(fd: number): Socket | undefined {
   const isTerminal = isatty(fd);
-  if (!isTerminal && !fstatSync(fd).isFIFO()) return undefined;
+  if (!isTerminal && !fileOf(fd).isFIFO()) return undefined;
   const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const own = openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
   if (!isTerminal) return new Socket({ fd: own, readable: false, writable: true });

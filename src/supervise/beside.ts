@@ -1,8 +1,9 @@
-import { fchownSync, fstatSync } from 'node:fs';
+import { fchownSync } from 'node:fs';
 import type { SocketAddress } from '../address.ts';
 import { deafen, hear } from '../kernel/deaf.ts';
 import { failureOf } from '../kernel/errno.ts';
 import { bind, getOption, listen, setOption } from '../kernel/socket.ts';
+import { fileOf } from '../kernel/stat.ts';
 
 /**
  * Binds a socket that has SO_REUSEADDR although others have addresses that overlap its own, none of them the very same. A
@@ -38,22 +39,22 @@ export function listenBeside(fd: number, backlog: number, others: readonly numbe
  * nobody else is let in.
  */
 function share(fd: number, others: readonly number[], work: () => void): void {
-  const { uid } = fstatSync(fd);
+  const { uid } = fileOf(fd);
   const before = [fd, ...others].map(each => ({
     fd: each,
-    uid: fstatSync(each).uid,
+    uid: fileOf(each).uid,
     reuseport: getOption(each, 'SO_REUSEPORT'),
   }));
   try {
     for (const each of before) {
-      if (each.uid !== uid) fchownSync(each.fd, uid, -1);
+      if (each.uid !== uid) fchownSync(each.fd, Number(uid), -1);
       setOption(each.fd, 'SO_REUSEPORT', 1);
     }
     work();
   } finally {
     for (const each of before) {
       setOption(each.fd, 'SO_REUSEPORT', each.reuseport);
-      if (each.uid !== uid) fchownSync(each.fd, each.uid, -1);
+      if (each.uid !== uid) fchownSync(each.fd, Number(each.uid), -1);
     }
   }
 }
