@@ -1,5 +1,5 @@
 import { currentResponse, http2SessionOn, isQuiet, openStreams } from '../kernel/handle.ts';
-import { hasBeenUsed } from '../kernel/tcp-handle.ts';
+import { hasBeenUsed } from '../kernel/socket-notes.ts';
 import { isHandshaking, protocolOf } from './connections.ts';
 import { type Decision, decideHttp1, isEventStream, type Use, type UseFacts } from './http1.ts';
 import { isEventStream as isEventStreamOver2 } from './http2.ts';

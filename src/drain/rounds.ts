@@ -11,7 +11,7 @@ import {
   rawSocketUnder,
   speaksHttp1,
 } from '../kernel/handle.ts';
-import { suspendTimeout } from '../kernel/tcp-handle.ts';
+import { suspendTimeout } from '../kernel/socket-timeout.ts';
 import { Agenda, take } from './agenda.ts';
 import { findConnections } from './connections.ts';
 import { interceptResponses, promiseClose } from './http1.ts';

@@ -1,7 +1,9 @@
 import type { Server, Socket } from 'node:net';
 import { formatAddress } from '../address.ts';
 import { isQuiet } from '../kernel/handle.ts';
-import { hasBeenUsed, hasHalfCharacter, remainingTimeout } from '../kernel/tcp-handle.ts';
+import { hasBeenUsed } from '../kernel/socket-notes.ts';
+import { remainingTimeout } from '../kernel/socket-timeout.ts';
+import { hasHalfCharacter } from '../kernel/tcp-handle.ts';
 import { type GivenConnection, MAX_STATE_BYTES } from './protocol.ts';
 import { requestsOn } from './requests.ts';
 import { rawHandoffOf } from './state.ts';

@@ -34,3 +34,13 @@ export function noteOn(socket: Socket): SocketNotes {
   noted[NOTES] ??= { due: undefined, used: false, readWhenIdle: undefined };
   return noted[NOTES];
 }
+
+/** Bytes came on it in another process. */
+export function setUsed(socket: Socket): void {
+  noteOn(socket).used = true;
+}
+
+/** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
+export function hasBeenUsed(socket: Socket): boolean {
+  return socket.bytesRead > 0 || notesOf(socket)?.used === true;
+}

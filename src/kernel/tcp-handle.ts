@@ -1,5 +1,4 @@
 import { type Server, Socket } from 'node:net';
-import { noteOn, notesOf } from './socket-notes.ts';
 
 /*
  * The handle under a net.Socket or net.Server, which Node does not document: how a connection leaves a process without
@@ -31,21 +30,9 @@ function insideServer(server: Server): ServerInternals {
   return server as unknown as ServerInternals;
 }
 
-/** What Node keeps in a socket. */
-interface Internals {
-  _handle?: unknown;
-  parser?: unknown;
-  /** Its timer, under Node's key for that. */
-  [timeout: symbol]: unknown;
-}
-
-/** Not by Reflect.get, which V8 does not inline: this is done for thousands. */
-function inside(socket: Socket): Internals {
-  return socket as unknown as Internals;
-}
-
 function handleOf(socket: Socket): StreamHandle | undefined {
-  const handle = inside(socket)._handle;
+  // Not by Reflect.get, which V8 does not inline: this is done for thousands.
+  const handle = (socket as unknown as { _handle?: unknown })._handle;
   return isStreamHandle(handle) ? handle : undefined;
 }
 
@@ -102,46 +89,6 @@ export function freeze(socket: Socket): FrozenSocket | undefined {
 export function hasHalfCharacter(socket: Socket): boolean {
   const decoder: unknown = Reflect.get(Reflect.get(socket, '_readableState') ?? {}, 'decoder');
   return typeof decoder === 'object' && decoder !== null && Number(Reflect.get(decoder, 'lastNeed')) > 0;
-}
-
-/**
- * Takes back what `socket.setTimeout()` has set, and remembers what was left: when a loop is held up, Node fires timers
- * before it looks whether something has arrived (libuv's timers phase comes before its poll).
- */
-export function suspendTimeout(socket: Socket): void {
-  const left = socket.timeout ? remainingTimeout(socket) : undefined;
-  if (left === undefined) return;
-  noteOn(socket).due = performance.now() + left;
-  socket.setTimeout(0);
-}
-
-/** Milliseconds until `socket.setTimeout()` fires, or would if it were not suspended; undefined where none is set. */
-export function remainingTimeout(socket: Socket): number | undefined {
-  if (!socket.timeout) {
-    const due = notesOf(socket)?.due;
-    return due === undefined ? undefined : Math.max(1, due - performance.now());
-  }
-  timeoutKey ??= Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'timeout');
-  const timer = timeoutKey && inside(socket)[timeoutKey];
-  if (typeof timer !== 'object' || timer === null) return undefined;
-  const elapsed = loopNow() - Number((timer as { _idleStart?: unknown })._idleStart);
-  return Number.isFinite(elapsed) ? Math.max(1, socket.timeout - elapsed) : socket.timeout;
-}
-
-/** Node's key for a socket's timer. */
-let timeoutKey: symbol | undefined;
-let now: number | undefined;
-
-/** The event loop's clock, which a timer shows and nothing else does. It stands still within an iteration. */
-function loopNow(): number {
-  if (now !== undefined) return now;
-  const timer = setTimeout(() => undefined, 1);
-  clearTimeout(timer);
-  now = Number(Reflect.get(timer, '_idleStart'));
-  setImmediate(() => {
-    now = undefined;
-  });
-  return now;
 }
 
 /**
@@ -216,67 +163,4 @@ function openHandle(listener: object, fd: number): StreamHandle {
   if (!handle) throw new Error(`fd ${fd} is no stream`);
   Reflect.set(carrier, '_handle', null);
   return handle;
-}
-
-interface HttpParser {
-  [event: number]: unknown;
-  onIncoming: ((...args: unknown[]) => unknown) | null;
-  execute(bytes: Buffer, offset: number, length: number): unknown;
-}
-
-function parserOf(socket: Socket): HttpParser | undefined {
-  const { parser } = inside(socket);
-  const usable = typeof parser === 'object' && parser !== null && 'execute' in parser && 'onIncoming' in parser;
-  return usable ? (parser as HttpParser) : undefined;
-}
-
-/** Bytes came on it in another process. */
-export function setUsed(socket: Socket): void {
-  noteOn(socket).used = true;
-}
-
-/** Whether a byte ever came from the client, in this process or in the one that had the connection before. */
-export function hasBeenUsed(socket: Socket): boolean {
-  return socket.bytesRead > 0 || notesOf(socket)?.used === true;
-}
-
-const EVENTS = ['kOnMessageBegin', 'kOnHeaders', 'kOnHeadersComplete', 'kOnBody', 'kOnMessageComplete', 'kOnExecute'];
-let eventKeys: number[] | undefined;
-const callbacks: unknown[] = [];
-const ANY_REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: relisten\r\n\r\n');
-
-/**
- * Makes the parser of a connection that was just injected believe that a request has passed, as it has in another
- * process: the connection is then idle in the server's own list, and headersTimeout does not end it with a 408 that the
- * client would take for the answer to its next request. The parser reads a request while none of its callbacks is there.
- */
-export function passRequest(socket: Socket): void {
-  const parser = parserOf(socket);
-  if (!parser) return;
-  eventKeys ??= EVENTS.map(name => Reflect.get(parser.constructor, name)).filter(key => typeof key === 'number');
-  for (const key of eventKeys) {
-    callbacks[key] = parser[key];
-    parser[key] = undefined;
-  }
-  try {
-    parser.execute(ANY_REQUEST, 0, ANY_REQUEST.length);
-  } finally {
-    for (const key of eventKeys) parser[key] = callbacks[key];
-  }
-}
-
-/**
- * Runs `around` in place of every request's way from the parser into the server; it must call `proceed`.
- *
- * @returns lets the requests go their own way again
- */
-export function aroundRequests(socket: Socket, around: (proceed: () => unknown) => unknown): () => void {
-  const parser = parserOf(socket);
-  const original = parser?.onIncoming;
-  if (!parser || !original) return () => undefined;
-  const through = (...args: unknown[]) => around(() => Reflect.apply(original, parser, args));
-  parser.onIncoming = through;
-  return () => {
-    if (parser.onIncoming === through) parser.onIncoming = original;
-  };
 }
