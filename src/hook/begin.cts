@@ -53,7 +53,6 @@ function setStarted(facts: Started): void {
 
 /** All of it was loaded ahead. */
 function setLoaded(loaded: Listening): void {
-  loading = Promise.resolve(loaded);
   listening = loaded;
 }
 
@@ -123,6 +122,10 @@ function begin(act: (loaded: Listening) => void, afterMs = isMainThread ? AFTER_
 }
 
 async function load(afterMs: number): Promise<Listening> {
+  if (listening) {
+    await new Promise(resolve => setImmediate(resolve));
+    return listening;
+  }
   await new Promise<void>(resolve => {
     loadNow = resolve;
     setTimeout(resolve, afterMs).unref();

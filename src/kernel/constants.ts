@@ -68,8 +68,15 @@ interface ArchNumbers {
   AUDIT_ARCH: number;
   /** Where the data of a struct epoll_event is: on x86-64 alone it is packed (EPOLL_PACKED in the kernel). */
   epollDataAt: number;
+  waits: Record<WaitKind, number[]>;
   tracee: TraceeNumbers;
 }
+
+/**
+ * Calls in which a server waits for clients, by how they name what they wait for: accept and accept4; poll and ppoll; select and
+ * pselect6; epoll_wait, epoll_pwait and epoll_pwait2; io_uring_enter. arm64 has only the younger ones.
+ */
+export type WaitKind = 'accept' | 'poll' | 'select' | 'epoll' | 'ring';
 
 /** How a system call is made in another process's place (syscall(2), struct user_regs_struct in units of 8 bytes). */
 interface TraceeNumbers {
@@ -98,6 +105,7 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_ptrace: 101,
     AUDIT_ARCH: 0xc000003e,
     epollDataAt: 4,
+    waits: { accept: [43, 288], poll: [7, 271], select: [23, 270], epoll: [232, 281, 441], ring: [426] },
     tracee: {
       // rdi, rsi, rdx, r10, r8, r9; orig_rax, rax, rip
       registers: { arguments: [14, 13, 12, 7, 9, 8], call: 15, result: 10, pc: 16 },
@@ -125,6 +133,7 @@ const ARCHS: Partial<Record<NodeJS.Architecture, ArchNumbers>> = {
     SYS_ptrace: 117,
     AUDIT_ARCH: 0xc00000b7,
     epollDataAt: 8,
+    waits: { accept: [202, 242], poll: [73], select: [72], epoll: [22, 441], ring: [426] },
     tracee: {
       // x0 to x5; x0, pc
       registers: { arguments: [0, 1, 2, 3, 4, 5], call: undefined, result: 0, pc: 32 },

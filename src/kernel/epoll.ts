@@ -8,6 +8,7 @@ import { arch } from './constants.ts';
 export const EPOLL_CLOEXEC = 0o2000000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
+const EPOLLIN = 1;
 
 /** struct epoll_event, on x86-64 alone without padding in front of the data; EPOLLHUP and EPOLLERR come unasked. */
 export function encodeEpollEvent(events = 0, data = 0n): Buffer {
@@ -23,6 +24,8 @@ export interface EpollEntry {
   epoll: number;
   /** Its descriptor of the socket: with that, the instance knows the socket again. */
   fd: number;
+  /** Of the socket. */
+  inode: number;
   /** As in struct epoll_event. */
   events: number;
   data: bigint;
@@ -49,7 +52,9 @@ export function usesOfSocket(pid: number, inode: number): SocketUses {
     if (link === `socket:[${inode}]`) fds.push(fd);
     else if (link === 'anon_inode:[eventpoll]') epolls.push(fd);
   }
-  const entries = epolls.flatMap(epoll => entriesOf(pid, epoll, inode)).filter(({ fd }) => fds.includes(fd));
+  const entries = epolls
+    .flatMap(epoll => entriesOf(pid, epoll))
+    .filter(entry => entry.inode === inode && fds.includes(entry.fd));
   return { fds, entries };
 }
 
@@ -62,16 +67,27 @@ function linkOf(pid: number, fd: number): string | undefined {
   }
 }
 
+/**
+ * Inodes of what an epoll instance of a process would tell of when there is something to read or accept.
+ *
+ * @param pid or the id of one of its threads
+ * @throws where the instance or the process is gone, or not to be looked into
+ */
+export function readablesOf(pid: number, epoll: number): number[] {
+  return entriesOf(pid, epoll)
+    .filter(({ events }) => (events & EPOLLIN) !== 0)
+    .map(({ inode }) => inode);
+}
+
 const ENTRY = /^tfd:\s+(\d+)\s+events:\s+([\da-f]+)\s+data:\s+([\da-f]+).*\sino:([\da-f]+)/gm;
 
-function entriesOf(pid: number, epoll: number, inode: number): EpollEntry[] {
+function entriesOf(pid: number, epoll: number): EpollEntry[] {
   const info = readFileSync(`/proc/${pid}/fdinfo/${epoll}`, 'utf8');
-  return [...info.matchAll(ENTRY)]
-    .filter(([, , , , ino]) => Number.parseInt(ino ?? '', 16) === inode)
-    .map(([, fd, events, data]) => ({
-      epoll,
-      fd: Number(fd),
-      events: Number.parseInt(events ?? '', 16),
-      data: BigInt(`0x${data}`),
-    }));
+  return [...info.matchAll(ENTRY)].map(([, fd, events, data, inode]) => ({
+    epoll,
+    fd: Number(fd),
+    events: Number.parseInt(events ?? '', 16),
+    data: BigInt(`0x${data}`),
+    inode: Number.parseInt(inode ?? '', 16),
+  }));
 }

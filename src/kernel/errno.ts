@@ -47,6 +47,11 @@ export function isShortage(error: unknown): boolean {
   return ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'].includes(codeOf(error) ?? '');
 }
 
+/** Whether it failed for want of the right to look into a process (ptrace(2), "Ptrace access mode checking"). */
+export function isForbidden(error: unknown): boolean {
+  return ['EACCES', 'EPERM'].includes(codeOf(error) ?? '');
+}
+
 /** What a system call failed with, or undefined when it did not; anything else that is thrown goes on. */
 export function failureOf(action: () => void): KernelError | undefined {
   try {

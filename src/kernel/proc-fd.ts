@@ -1,5 +1,5 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
-import { codeOf } from './errno.ts';
+import { isForbidden } from './errno.ts';
 import { childrenOf, isOrphan, parentOf, pids } from './procfs.ts';
 
 /*
@@ -115,8 +115,7 @@ function readSocket(folder: string, fd: number | string): number | 'forbidden' |
     const target = readlinkSync(`${folder}/${fd}`);
     return target.startsWith('socket:[') ? Number(target.slice(8, -1)) : undefined;
   } catch (error) {
-    const code = codeOf(error);
-    return code === 'EACCES' || code === 'EPERM' ? 'forbidden' : undefined;
+    return isForbidden(error) ? 'forbidden' : undefined;
   }
 }
 

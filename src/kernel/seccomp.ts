@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { arch } from './constants.ts';
 import { codeOf } from './errno.ts';
 import { close } from './fd.ts';
@@ -164,17 +164,6 @@ export function replaceFd(notifyFd: number, id: bigint, fd: number, targetFd: nu
   bytes.writeUInt32LE(targetFd, 16);
   bytes.writeUInt32LE(cloexec ? 0o2000000 : 0, 20);
   call('ioctl', [notifyFd, IOCTL_ADDFD, bytes], `${notifyFd}, SECCOMP_IOCTL_NOTIF_ADDFD`);
-}
-
-/** Bytes of the caller's memory (proc_pid_mem(5)); needs the right to ptrace it. */
-export function readMemory(tid: number, address: bigint, length: number): Buffer {
-  const fd = openSync(`/proc/${tid}/mem`, 'r');
-  try {
-    const bytes = Buffer.alloc(length);
-    return bytes.subarray(0, readSync(fd, bytes, 0, length, address));
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Flags of another process's open descriptor, in octal there (proc_pid_fdinfo(5)). */

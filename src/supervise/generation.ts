@@ -35,7 +35,7 @@ export interface ExitStatus {
   signal: NodeJS.Signals | null;
 }
 
-/** A first start that ends by itself so soon after it was ready has failed: it listened before it knew (redis, haproxy). */
+/** A first start that ends by itself so soon after it was ready has failed: it waited for clients before it knew. */
 const FIRST_MOMENT_MS = 1_000;
 
 /**

@@ -3,6 +3,7 @@ import { codeOf, errnoOf } from '../kernel/errno.ts';
 import { close, duplicate } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { socketInode } from '../kernel/proc-fd.ts';
+import { threadGroup } from '../kernel/procfs.ts';
 import { isWaiting, type Notification, receive, respondContinue, respondResult } from '../kernel/seccomp.ts';
 import { getOption, listen, localAddress } from '../kernel/socket.ts';
 import { isDebugger, isNamedAfter, isPrivate } from './bystander.ts';
@@ -49,9 +50,10 @@ export interface InterceptionHost extends GiveBackHost {
    * A held listener is listened on, or one that no later generation can ask for by its name (then undefined): of a port that
    * the kernel chose, or a unix socket of a temporary name.
    *
+   * @param pid the process that listens
    * @param isNew it was not held before
    */
-  onListen(listener: HeldListener | undefined, isNew: boolean): void;
+  onListen(listener: HeldListener | undefined, pid: number, isNew: boolean): void;
   /** A call is not answered at once: by its id it can be, should we be killed before. */
   onWaiting(id: bigint): void;
   /** The program shuts so many connections down that to be asked about each is dear. */
@@ -303,7 +305,9 @@ export class Interception {
   /** Who asks, and sees that its socket listens, has no reason to call listen(2). */
   #tellThatItListens(notification: Notification): undefined {
     const held = this.#heldAt(notification);
-    if (held && this.#given.has(held)) this.#heldListens(held, descriptorOf(notification));
+    if (!held || !this.#given.has(held)) return undefined;
+    const { tid } = notification;
+    this.#heldListens(held, { pid: threadGroup(tid) ?? tid, targetFd: descriptorOf(notification) });
     return undefined;
   }
 
@@ -335,18 +339,18 @@ export class Interception {
       listener = this.#hold(socket, facts);
     }
     if (!listener) {
-      this.#host.onListen(undefined, true);
+      this.#host.onListen(undefined, socket.pid, true);
       return;
     }
-    this.#heldListens(listener, socket.targetFd, isNew);
+    this.#heldListens(listener, socket, isNew);
     if (wanted?.beside) onKept(listener);
   }
 
-  #heldListens(listener: HeldListener, descriptor: number, isNew = false): void {
+  #heldListens(listener: HeldListener, { pid, targetFd }: Pick<CallerSocket, 'pid' | 'targetFd'>, isNew = false): void {
     this.#given.add(listener);
     listener.generations.add(this.#generation);
-    listener.descriptors.add(descriptor);
-    this.#host.onListen(listener, isNew);
+    listener.descriptors.add(targetFd);
+    this.#host.onListen(listener, pid, isNew);
   }
 
   /** @returns undefined where its path means it no more: nobody would find it there, nor bind it again */

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatAddress, type SocketAddress } from '../address.ts';
+import { formatAddress } from '../address.ts';
 import { meetingPaths } from '../handoff/rendezvous.ts';
+import type { SeenListener } from '../kernel/all-listeners.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { executableOf } from '../kernel/procfs.ts';
@@ -21,6 +22,7 @@ import { beside, type Home, makePrivateDirectory, moveInto, unlinkQuietly, write
 import { Readiness } from './ready.ts';
 import type { Reaper } from './reaper.ts';
 import type { Running } from './running.ts';
+import { settled } from './settle.ts';
 import type { Role } from './spare.ts';
 import { Spawner } from './spawn.ts';
 import { findUser, type User } from './user.ts';
@@ -148,6 +150,8 @@ export class Launcher {
       has: inode => this.#isOpenIn(running, inode),
       isAlone: listener => isAlone(running, listener),
       onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
+      settled: listeners => settled(running, listeners),
+      onUnsettled: ms => this.#host.emit({ type: 'notice', text: describeUnsettled(running.number, ms) }),
       signal: running.starting.signal,
     });
     this.#hear(running, notice => {
@@ -224,7 +228,7 @@ export class Launcher {
     if (spawned.whyNot !== undefined) this.#host.emit({ type: 'unintercepted', reason: spawned.whyNot });
     const { notifyFd, lifeline } = spawned;
     if (notifyFd !== undefined) this.#intercept(running, notifyFd, readiness, id => lifeline.waits(id));
-    else if (passed.length === 0) watchForListener(running, () => readiness.onListen(undefined));
+    else if (passed.length === 0) watchForListener(running, seen => readiness.onUnheld(seen.map(one => one.inode)));
     void spawned.exit.then(onExit);
     // Who outlives the generation under its filter is not to be left alone with it, should we end first.
     void Promise.all([running.gone, running.interception?.empty]).then(() => lifeline.release());
@@ -276,7 +280,8 @@ export class Launcher {
       isOpenInSameProgram: (listener, pid) => this.#isOpenInSameProgram(running, listener, pid),
       mayEnd: listener => isOver() && !listener.inherited,
       watchAgain: (caller, entries, { fd }) => watchAgain(caller, entries, fd, child => reaper.leave(child)),
-      onListen: (listener, isNew) => {
+      onListen: (listener, pid, isNew) => {
+        if (running.state === 'starting') running.listening.add(pid);
         if (listener && isNew)
           emit({ type: 'listening', generation: running.number, address: formatAddress(listener.address) });
         if (listener) readiness.onListen(listener);
@@ -295,9 +300,9 @@ export class Launcher {
     watchForUnseen(
       running,
       inode => interception.knows(inode),
-      addresses => {
-        emit({ type: 'notice', text: describeUnseen(running.number, addresses) });
-        readiness.onListen(undefined);
+      unseen => {
+        emit({ type: 'notice', text: describeUnseen(running.number, unseen) });
+        readiness.onUnheld(unseen.map(one => one.inode));
       },
     );
   }
@@ -366,7 +371,11 @@ function describeMissing(generation: number, missing: readonly HeldListener[]): 
   return `Generation ${generation} does not listen on ${addresses} yet, which the one before it does: it gets more time`;
 }
 
-function describeUnseen(generation: number, addresses: readonly SocketAddress[]): string {
-  const shown = addresses.map(formatAddress).join(', ');
+function describeUnsettled(generation: number, ms: number): string {
+  return `Generation ${generation} listens, but does not wait for clients yet: it gets ${Math.round(ms / 1000)} s for that, and counts as ready then`;
+}
+
+function describeUnseen(generation: number, listeners: readonly SeenListener[]): string {
+  const shown = listeners.map(({ address }) => formatAddress(address)).join(', ');
   return `Generation ${generation} listens on ${shown}, but not by listen(2) (io_uring?): it is not held, and --no-intercept --strategy stop-first restarts it`;
 }

@@ -1,4 +1,3 @@
-import type { SocketAddress } from '../address.ts';
 import { allListeners, type SeenListener } from '../kernel/all-listeners.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
 import type { Running } from './running.ts';
@@ -11,10 +10,11 @@ const SELDOM_LOOK_MS = 1_000;
  * Waits until a process of a starting generation listens, where listen(2) is not intercepted and nothing was passed: all
  * that can be seen from outside is the socket.
  */
-export function watchForListener(running: Running, onListen: () => void): void {
+export function watchForListener(running: Running, onListen: (listeners: SeenListener[]) => void): void {
   const look = () => {
     if (running.starting.signal.aborted) return;
-    if (listenersOf(running).length > 0) onListen();
+    const seen = listenersOf(running);
+    if (seen.length > 0) onListen(seen);
     else setTimeout(look, LOOK_MS);
   };
   look();
@@ -30,12 +30,12 @@ export function watchForListener(running: Running, onListen: () => void): void {
 export function watchForUnseen(
   running: Running,
   isKnown: (inode: number) => boolean,
-  onListen: (addresses: SocketAddress[]) => void,
+  onListen: (listeners: SeenListener[]) => void,
 ): void {
   const { signal } = running.starting;
   const look = () => {
     const unseen = listenersOf(running).filter(({ inode }) => !isKnown(inode));
-    if (unseen.length > 0) onListen(unseen.map(({ address }) => address));
+    if (unseen.length > 0) onListen(unseen);
     else timer.refresh();
   };
   const timer = setTimeout(look, SELDOM_LOOK_MS);

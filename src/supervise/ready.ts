@@ -1,5 +1,6 @@
 import { formatAddress } from '../address.ts';
 import { RelistenError } from '../errors.ts';
+import { Clock } from './clock.ts';
 import type { HeldListener } from './holder.ts';
 import { collide } from './match.ts';
 import type { ReadyOptions, SuperviseOptions } from './options.ts';
@@ -15,6 +16,10 @@ const UNSEEN_MS = 2_000;
 const KERNEL_PORT_MS = 1_000;
 /** Nothing is said of a listener that is missing for less. */
 const NOTICE_AFTER_MS = 1_000;
+/** So long one that listens may take until it waits for clients: workers that load an application do (gunicorn, puma). */
+const SETTLE_MS = 10_000;
+/** Nothing is said of one that takes less. */
+const SETTLE_NOTICE_AFTER_MS = 3_000;
 const PROBE_INTERVAL_MS = 50;
 
 /** What a generation is asked for and shows, while it starts. */
@@ -30,6 +35,10 @@ export interface ReadySigns {
   isAlone(listener: HeldListener): boolean;
   /** Told once, if it takes a while: it listens already, and these are missing. */
   onMissing(listeners: readonly HeldListener[]): void;
+  /** Resolves when it waits for clients at listeners of these inodes (settle.ts). */
+  settled(listeners: () => ReadonlySet<number>): Promise<void>;
+  /** Told once, if it takes a while: it listens on all, and does not wait for clients; for so long it may. */
+  onUnsettled(ms: number): void;
   /** Aborted when the generation is not starting any more, for good or ill. */
   signal: AbortSignal;
 }
@@ -45,8 +54,12 @@ export interface ReadySigns {
  * | nobody has seen when                    | the same, as if after two seconds                                |
  * | more than the deadline: it was asked to | three seconds after the last one that came                       |
  *
- * and at the deadline the generation is ready with those that it has. Any other sign counts at once; only where it has begun
- * to open a SO_REUSEPORT group, the rest of that is waited for until three seconds after the last one that came.
+ * and at the deadline the generation is ready with those that it has. By then it also has to wait for clients: one that fails
+ * right after its listen(2) (a dump that cannot be read, an exception) was never ready. What does not seem to wait in ten seconds
+ * is ready all the same, as it may do so in a way that nobody sees.
+ *
+ * Any other sign counts at once; only where it has begun to open a SO_REUSEPORT group, the rest of that is waited for until three
+ * seconds after the last one that came.
  *
  * A port that the kernel chose, which no client can know beforehand, is often a program's own (varnishd's manager, pm2): in a
  * first start it counts once nothing else has come for a second, and later as much as it did for the generation before.
@@ -62,6 +75,9 @@ export class Readiness {
   readonly #clock: Clock;
   #quiet: NodeJS.Timeout | undefined;
   #notice: NodeJS.Timeout | undefined;
+  /** Inodes of what it has called listen(2) for, and of what it listens on unseen. */
+  readonly #opened = new Set<number>();
+  #settling: NodeJS.Timeout[] | undefined;
   #probing = false;
   #hasKernelPort = false;
   #signed = false;
@@ -81,13 +97,14 @@ export class Readiness {
     });
     this.ready.catch(() => {}); // also when nobody has come to wait yet
     this.#clock = new Clock(readyTimeoutMs, () => {
-      if (this.#quiet) this.#resolve();
+      if (this.#quiet || this.#settling) this.#resolve();
       else reject(this.#late(readyTimeoutMs));
     });
     signs.signal.addEventListener('abort', () => {
       this.#clock.stop();
       clearTimeout(this.#quiet);
       clearTimeout(this.#notice);
+      this.#settling?.forEach(clearTimeout);
       reject(new RelistenError('The start was given up', { code: 'ABORT_ERR', op: 'start' }));
     });
     if (options.http?.includes('://')) this.#probe();
@@ -124,6 +141,7 @@ export class Readiness {
       this.#listening.add(listener);
     }
     if (this.#signs.signal.aborted || listener?.debugger) return;
+    if (listener) this.#opened.add(listener.inode);
     const { notify, http, tcp, line } = this.#options;
     if (http || tcp) this.#probe();
     if (this.#signed || !(notify || http || tcp || line)) this.#awaitMissing();
@@ -132,11 +150,28 @@ export class Readiness {
   #awaitMissing(): void {
     const missing = this.#awaited;
     clearTimeout(this.#quiet);
-    if (missing.length === 0) this.#resolve();
+    if (missing.length === 0) this.#settle();
     else if (this.#signed || this.#hasTheirKind()) {
-      this.#quiet = setTimeout(this.#resolve, this.#signed ? QUIET_MS : this.#patienceFor(missing));
+      this.#quiet = setTimeout(() => this.#settle(), this.#signed ? QUIET_MS : this.#patienceFor(missing));
       this.#notice ??= setTimeout(() => this.#signs.onMissing(this.#awaited), NOTICE_AFTER_MS);
     }
+  }
+
+  /** It listens: that will do as soon as it waits for clients, too. */
+  #settle(): void {
+    if (this.#signed) this.#resolve();
+    else if (!this.#settling) {
+      const ms = Math.min(SETTLE_MS, this.#clock.ms - this.#clock.elapsedMs);
+      const say = () => this.#signs.onUnsettled(ms);
+      this.#settling = [setTimeout(this.#resolve, ms), setTimeout(say, SETTLE_NOTICE_AFTER_MS)];
+      void this.#signs.settled(() => this.#opened).then(this.#resolve);
+    }
+  }
+
+  /** It listens on sockets that are not held, of these inodes: listen(2) is not intercepted, or was not seen. */
+  onUnheld(inodes: readonly number[]): void {
+    for (const inode of inodes) this.#opened.add(inode);
+    this.onListen(undefined);
   }
 
   /** It listens on a port that the kernel chose. */
@@ -149,7 +184,7 @@ export class Readiness {
       return;
     }
     clearTimeout(this.#quiet);
-    if (!this.#signs.signal.aborted) this.#quiet = setTimeout(this.#resolve, KERNEL_PORT_MS);
+    if (!this.#signs.signal.aborted) this.#quiet = setTimeout(() => this.#settle(), KERNEL_PORT_MS);
   }
 
   /** A sign counts at once, but for workers that each open a member of a SO_REUSEPORT group: not all may have come. */
@@ -251,45 +286,5 @@ export class Readiness {
     if (!this.#hasKernelPort) return 'it never listened';
     const missing = this.#missing.map(({ address }) => formatAddress(address)).join(', ');
     return `it listens on a port that the kernel chose, not on ${missing}`;
-  }
-}
-
-/** A deadline that can be put off. Pauses nest. */
-class Clock {
-  readonly ms: number;
-  #spentMs = 0;
-  #goesSince: number | undefined = Date.now();
-  #timer: NodeJS.Timeout | undefined;
-  #pauses = 0;
-  #onLate: (() => void) | undefined;
-
-  constructor(ms: number, onLate: () => void) {
-    this.ms = ms;
-    this.#onLate = onLate;
-    this.#timer = setTimeout(onLate, ms);
-  }
-
-  /** Without pauses. */
-  get elapsedMs(): number {
-    return this.#spentMs + (this.#goesSince === undefined ? 0 : Date.now() - this.#goesSince);
-  }
-
-  pause(): void {
-    if (this.#pauses++ > 0) return;
-    clearTimeout(this.#timer);
-    this.#spentMs = this.elapsedMs;
-    this.#goesSince = undefined;
-  }
-
-  resume(): void {
-    if (--this.#pauses !== 0) return;
-    this.#goesSince = Date.now();
-    if (this.#onLate) this.#timer = setTimeout(this.#onLate, Math.max(0, this.ms - this.#spentMs));
-  }
-
-  /** There is no deadline any more; time still passes. */
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#onLate = undefined;
   }
 }

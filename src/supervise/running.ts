@@ -24,6 +24,8 @@ export class Running {
   status: string | undefined;
   /** Why its bind(2) failed, for whoever asks why it did not start. */
   blocked: string | undefined;
+  /** Processes that have called listen(2) while it started. */
+  readonly listening = new Set<number>();
   /** Aborts the wait for readiness. */
   readonly starting = new AbortController();
   /** Aborts binds that its processes wait for. */

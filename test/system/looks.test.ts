@@ -37,7 +37,7 @@ for (const [name, hosts, client] of PROGRAMS) {
   test(`a program that looks first, as ${name} does, restarts and nobody is lost`, async () => {
     const port = await freePort();
     await using run = runListens(looking(port, ...hosts), { env: { READY: '1' } });
-    await run.line(/^serving$/);
+    await run.started();
     const before = listenersAt(port);
     expect(before).toHaveLength(1);
     expect(await restartUnderLoad(run, port, client)).toMatchObject(NOBODY_LOST);
@@ -55,7 +55,7 @@ for (const [how, look] of [
     const port = await freePort();
     const addresses = `${look}0.0.0.0:${port} ${look}[::]:${port} 127.0.0.1:${port}`;
     await using run = runListens(addresses, { env: { READY: '1' } });
-    await run.line(/^serving$/);
+    await run.started();
     expect(await restartUnderLoad(run, port)).toMatchObject(NOBODY_LOST);
     expect(await run.stop()).toMatchObject({ left: [] });
   });
@@ -68,7 +68,7 @@ test('a look in a process of its own is one as well', async () => {
   const port = await freePort();
   const command = ['sh', '-c', `node -e '${LOOK}' ${port} && exec ${LISTENS.join(' ')}`];
   await using run = runListens(`127.0.0.1:${port}`, { env: { READY: '1' } }, command);
-  await run.line(/^serving$/);
+  await run.started();
   expect(await restartUnderLoad(run, port)).toMatchObject(NOBODY_LOST);
   expect(await run.stop()).toMatchObject({ left: [] });
 });
@@ -85,7 +85,7 @@ for (const [who, options] of UNPRIVILEGED) {
       const port = await freePort();
       const addresses = looking(port, '0.0.0.0', '127.0.0.1', '[::]');
       await using run = runListens(addresses, { ...options, env: { READY: '1' } });
-      await run.line(/^serving$/);
+      await run.started();
       expect(await restartUnderLoad(run, port)).toMatchObject(NOBODY_LOST);
       expect(await run.stop()).toMatchObject({ left: [] });
     },
@@ -95,7 +95,7 @@ for (const [who, options] of UNPRIVILEGED) {
 test('clients that come while nobody serves wait until the next generation has looked', async () => {
   const port = await freePort();
   await using run = runListens(looking(port, ...VITE), { env: { READY: '1' } });
-  await run.line(/^serving$/);
+  await run.started();
   const before = listenersAt(port);
   const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
   await clients.more(10);

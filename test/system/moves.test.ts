@@ -32,6 +32,7 @@ function movable(folder: string, port: number, options: RunOptions = {}) {
 const MOVES: [from: string, looks: string[], to: string, who?: string, options?: RunOptions][] = [
   ['127.0.0.1', ['0.0.0.0', '[::]'], '0.0.0.0'],
   ['0.0.0.0', ['[::]'], '[::]'],
+  ['[::]', ['0.0.0.0', '[::]'], '0.0.0.0', ', both of which it looks at'],
   ['[::]', ['0.0.0.0'], '0.0.0.0'],
   ['0.0.0.0', ['[::]'], '127.0.0.1', ' as an ordinary user', { uid: NOBODY }],
 ];
@@ -45,7 +46,7 @@ for (const [from, looks, to, who = '', options] of MOVES) {
       const { serve, start } = movable(made.folder, port, options);
       serve(...looks, from);
       await using run = start();
-      await run.line(/^serving$/);
+      await run.started();
       await run.restart();
       serve(...looks, to);
       const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);

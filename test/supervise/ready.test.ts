@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { HeldListener } from '../../src/supervise/holder.ts';
+import type { SuperviseOptions } from '../../src/supervise/options.ts';
+import { Readiness, type ReadySigns } from '../../src/supervise/ready.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const LISTENER = { inode: 7, key: '127.0.0.1:80', debugger: false } as HeldListener;
+
+/** A generation that listens, and of which nobody sees whether it waits for clients until `settle` is called. */
+function starting(readyTimeoutMs: number) {
+  const over = new AbortController();
+  let settle: () => void = () => {};
+  const waiting = new Promise<void>(fulfil => {
+    settle = fulfil;
+  });
+  const onUnsettled = vi.fn();
+  const signs: ReadySigns = {
+    expected: new Set([LISTENER]),
+    has: () => true,
+    isAlone: () => true,
+    onMissing: () => {},
+    settled: listeners => {
+      expect(listeners()).toEqual(new Set([LISTENER.inode]));
+      return waiting;
+    },
+    onUnsettled,
+    signal: over.signal,
+  };
+  const readiness = new Readiness({ ready: {}, readyTimeoutMs } as SuperviseOptions, signs);
+  let isReady = false;
+  // As the supervisor does: it is not starting any more.
+  void readiness.ready.then(() => {
+    isReady = true;
+    over.abort();
+  });
+  readiness.onListen(LISTENER);
+  const isReadyAfter = async (ms: number) => {
+    await vi.advanceTimersByTimeAsync(ms);
+    return isReady;
+  };
+  return { readiness, settle, isReadyAfter, onUnsettled };
+}
+
+test('who listens is ready when it waits for clients', async () => {
+  const { settle, isReadyAfter, onUnsettled } = starting(30_000);
+  expect(await isReadyAfter(2_000)).toBe(false);
+  settle();
+  expect(await isReadyAfter(0)).toBe(true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(onUnsettled).not.toHaveBeenCalled();
+});
+
+test('who is never seen to wait is ready after ten seconds, and that is said after three', async () => {
+  const { isReadyAfter, onUnsettled } = starting(30_000);
+  expect(await isReadyAfter(2_999)).toBe(false);
+  expect(onUnsettled).not.toHaveBeenCalled();
+  expect(await isReadyAfter(7_000)).toBe(false);
+  expect(onUnsettled.mock.calls).toEqual([[10_000]]);
+  expect(await isReadyAfter(1)).toBe(true);
+});
+
+test('the deadline makes it ready before that', async () => {
+  const { isReadyAfter } = starting(2_000);
+  expect(await isReadyAfter(1_999)).toBe(false);
+  expect(await isReadyAfter(1)).toBe(true);
+});
+
+test('READY=1 outweighs it', async () => {
+  const { readiness, isReadyAfter } = starting(30_000);
+  readiness.onNotify();
+  expect(await isReadyAfter(0)).toBe(true);
+});
