@@ -58,8 +58,9 @@ export interface ReadySigns {
  * right after its listen(2) (a dump that cannot be read, an exception) was never ready. What does not seem to wait in ten seconds
  * is ready all the same, as it may do so in a way that nobody sees.
  *
- * Any other sign counts at once; only where it has begun to open a SO_REUSEPORT group, the rest of that is waited for until three
- * seconds after the last one that came.
+ * READY=1 that nobody asked for says no more than that it listens on all: gunicorn sends it before its workers have loaded the
+ * application. Any other sign counts at once. Only where it has begun to open a SO_REUSEPORT group, the rest of that is waited for
+ * with every sign, until three seconds after the last one that came.
  *
  * A port that the kernel chose, which no client can know beforehand, is often a program's own (varnishd's manager, pm2): in a
  * first start it counts once nothing else has come for a second, and later as much as it did for the generation before.
@@ -81,6 +82,8 @@ export class Readiness {
   #probing = false;
   #hasKernelPort = false;
   #signed = false;
+  /** It has sent READY=1, which nobody had asked for. */
+  #unasked = false;
   /** What it answered last, where it is asked by HTTP. */
   #status: number | undefined;
   /** It closes connections before anybody can see whether it is it that accepts them. */
@@ -121,8 +124,10 @@ export class Readiness {
   }
 
   onNotify(): void {
-    const { http, tcp, line } = this.#options;
-    if (!http && !tcp && !line) this.#onSign();
+    const { notify, http, tcp, line } = this.#options;
+    if (http || tcp || line) return;
+    this.#unasked = !notify;
+    this.#onSign();
   }
 
   onLine(text: string): void {
@@ -159,7 +164,7 @@ export class Readiness {
 
   /** It listens: that will do as soon as it waits for clients, too. */
   #settle(): void {
-    if (this.#signed) this.#resolve();
+    if (this.#signed && !this.#unasked) this.#resolve();
     else if (!this.#settling) {
       const ms = Math.min(SETTLE_MS, this.#clock.ms - this.#clock.elapsedMs);
       const say = () => this.#signs.onUnsettled(ms);

@@ -13,7 +13,7 @@ afterEach(() => {
 const LISTENER = { inode: 7, key: '127.0.0.1:80', debugger: false } as HeldListener;
 
 /** A generation that listens, and of which nobody sees whether it waits for clients until `settle` is called. */
-function starting(readyTimeoutMs: number) {
+function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {}) {
   const over = new AbortController();
   let settle: () => void = () => {};
   const waiting = new Promise<void>(fulfil => {
@@ -32,7 +32,7 @@ function starting(readyTimeoutMs: number) {
     onUnsettled,
     signal: over.signal,
   };
-  const readiness = new Readiness({ ready: {}, readyTimeoutMs } as SuperviseOptions, signs);
+  const readiness = new Readiness({ ready, readyTimeoutMs } as SuperviseOptions, signs);
   let isReady = false;
   // As the supervisor does: it is not starting any more.
   void readiness.ready.then(() => {
@@ -71,8 +71,16 @@ test('the deadline makes it ready before that', async () => {
   expect(await isReadyAfter(1)).toBe(true);
 });
 
-test('READY=1 outweighs it', async () => {
-  const { readiness, isReadyAfter } = starting(30_000);
+test('READY=1 outweighs it where it is asked for', async () => {
+  const { readiness, isReadyAfter } = starting(30_000, { notify: true });
   readiness.onNotify();
+  expect(await isReadyAfter(0)).toBe(true);
+});
+
+test('READY=1 that nobody asked for does not: gunicorn sends it before its workers load the application', async () => {
+  const { readiness, settle, isReadyAfter } = starting(30_000);
+  readiness.onNotify();
+  expect(await isReadyAfter(2_000)).toBe(false);
+  settle();
   expect(await isReadyAfter(0)).toBe(true);
 });

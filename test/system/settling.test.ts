@@ -114,18 +114,15 @@ test('a Node program that stood by, and throws when it listens, has failed to st
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
-function loads(port: number, file: string): string[] {
-  return ['python3', LISTENS_EARLY_PY, String(port), 'loads', file];
-}
-
-for (const [how, outcome] of [
-  ['serve', 'ready'],
-  ['fail', 'failed'],
+for (const [how, outcome, kind, says] of [
+  ['serve', 'ready', 'loads', ''],
+  ['fail', 'failed', 'loads', ''],
+  ['serve', 'ready', 'announces', ' and has sent READY=1'],
 ] as const) {
-  test(`while the worker of a new generation loads, the old one serves, until the new one is ${outcome}`, async () => {
+  test(`while the worker of a new generation loads${says}, the old one serves, until the new one is ${outcome}`, async () => {
     using made = serverFolder();
     const [port, file] = [await freePort(), join(made.folder, 'loaded')];
-    await using run = await new Supervised(loads(port, file)).started();
+    await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), kind, file]).started();
     const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
     run.kill('SIGHUP');
     await run.line(/^2 listens$/);
