@@ -20,6 +20,15 @@ test.each([
   expect(arch()).toMatchObject({ ...numbers, ...shared });
 });
 
+// accept, accept4; poll, ppoll; select, pselect6; epoll_wait, epoll_pwait, epoll_pwait2; io_uring_enter, in the same two files.
+test.each([
+  ['x64', { accept: [43, 288], poll: [7, 271], select: [23, 270], epoll: [232, 281, 441], ring: [426] }],
+  ['arm64', { accept: [202, 242], poll: [73], select: [72], epoll: [22, 441], ring: [426] }],
+])('%s has its own numbers of the calls in which a server waits', (name, waits) => {
+  pretend(name);
+  expect(arch().waits).toEqual(waits);
+});
+
 test('an architecture without numbers is named', () => {
   pretend('s390x');
   expect(arch).toThrow(expect.objectContaining({ code: 'ERR_NO_FFI', message: expect.stringContaining('s390x') }));
