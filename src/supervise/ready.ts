@@ -82,7 +82,7 @@ export class Readiness {
   #probing = false;
   #hasKernelPort = false;
   #signed = false;
-  /** It has sent READY=1, which nobody had asked for. */
+  /** All that it has shown is READY=1, which nobody had asked for. */
   #unasked = false;
   /** What it answered last, where it is asked by HTTP. */
   #status: number | undefined;
@@ -125,9 +125,7 @@ export class Readiness {
 
   onNotify(): void {
     const { notify, http, tcp, line } = this.#options;
-    if (http || tcp || line) return;
-    this.#unasked = !notify;
-    this.#onSign();
+    if (!http && !tcp && !line) this.#onSign(!notify);
   }
 
   onLine(text: string): void {
@@ -135,7 +133,8 @@ export class Readiness {
   }
 
   /** The sign that outweighs listen(2). */
-  #onSign(): void {
+  #onSign(unasked = false): void {
+    this.#unasked = unasked && (this.#unasked || !this.#signed);
     this.#signed = true;
     this.#awaitMissing();
   }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { HeldListener } from '../../src/supervise/holder.ts';
 import type { SuperviseOptions } from '../../src/supervise/options.ts';
@@ -13,7 +15,7 @@ afterEach(() => {
 const LISTENER = { inode: 7, key: '127.0.0.1:80', debugger: false } as HeldListener;
 
 /** A generation that listens, and of which nobody sees whether it waits for clients until `settle` is called. */
-function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {}) {
+function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {}, listener = LISTENER) {
   const over = new AbortController();
   let settle: () => void = () => {};
   const waiting = new Promise<void>(fulfil => {
@@ -21,12 +23,12 @@ function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {})
   });
   const onUnsettled = vi.fn();
   const signs: ReadySigns = {
-    expected: new Set([LISTENER]),
+    expected: new Set([listener]),
     has: () => true,
     isAlone: () => true,
     onMissing: () => {},
     settled: listeners => {
-      expect(listeners()).toEqual(new Set([LISTENER.inode]));
+      expect(listeners()).toEqual(new Set([listener.inode]));
       return waiting;
     },
     onUnsettled,
@@ -39,7 +41,7 @@ function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {})
     isReady = true;
     over.abort();
   });
-  readiness.onListen(LISTENER);
+  readiness.onListen(listener);
   const isReadyAfter = async (ms: number) => {
     await vi.advanceTimersByTimeAsync(ms);
     return isReady;
@@ -83,4 +85,17 @@ test('READY=1 that nobody asked for does not: gunicorn sends it before its worke
   expect(await isReadyAfter(2_000)).toBe(false);
   settle();
   expect(await isReadyAfter(0)).toBe(true);
+});
+
+test('a connection that it accepts at a listener that was passed outweighs all that', async () => {
+  vi.useRealTimers();
+  await using server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const address = { family: 'IPv4', host: '127.0.0.1', port } as const;
+  const { readiness, onUnsettled } = starting(30_000, {}, { ...LISTENER, address, v6only: false });
+  readiness.onNotify();
+  readiness.onPassed({ ...LISTENER, address, v6only: false });
+  await readiness.ready;
+  expect(onUnsettled).not.toHaveBeenCalled();
 });
