@@ -1,6 +1,7 @@
 /*
  * What a restart does to latency: the 99th percentile of what fell due while a restart went on, against that of what fell
- * due while two processes of the same server ran, without one. The same load on the same server, in turns.
+ * due while two processes of the same server ran, without one. The same load on the same server, in turns; and where each
+ * new process warms itself up before it listens (--warm-http).
  *
  * And what a process costs that is merely young: the same load for its first second, with nothing else going on (it has
  * booted and is idle, there is no supervisor, no process before it, no restart), against a second of a warm one.
@@ -35,13 +36,13 @@ const { startLoad } = await import(`${DIST}/prove/load.js`);
 const { namedLoad } = await import(`${DIST}/prove/loads.js`);
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'bench-'));
-const port = await freePort();
-const env = { ...process.env, XDG_RUNTIME_DIR: folder, PORT: String(port) };
-const supervised = start([RELISTEN, 'run', '--quiet', '--name', 'bench', '--', process.execPath, SERVER], env);
+const env = { ...process.env, XDG_RUNTIME_DIR: folder };
+const usual = await supervise('usual');
+const warming = await supervise('warming', '--warm-http', '/', '--warm-http', 'POST /');
 // It gets no clients: what it costs is that it is there.
 const besidePort = await freePort();
 const beside = start([SERVER], { ...env, PORT: String(besidePort) });
-await Promise.all([listening(port), listening(besidePort)]);
+await Promise.all([usual.port, warming.port, besidePort].map(listening));
 
 /** @typedef {Map<string, number>} Latencies the p99 of each class of clients, in milliseconds */
 /** @type {Latencies[]} */
@@ -49,16 +50,19 @@ const resting = [];
 /** @type {Latencies[]} */
 const restarting = [];
 /** @type {Latencies[]} */
+const restartingWarm = [];
+/** @type {Latencies[]} */
 const warm = [];
 /** @type {Latencies[]} */
 const young = [];
 let lost = 0;
 for (let round = 0; round < ROUNDS; round++) {
-  resting.push(await p99('true', 1));
+  resting.push(await p99(usual, 'true', 1));
   // Not by `relisten restart`, which boots a Node of its own on the processors that the clients need.
-  restarting.push(await p99(`kill -HUP ${supervised.pid}`, 1 + RESTARTS));
+  restarting.push(await p99(usual, `kill -HUP ${usual.child.pid}`, 1 + RESTARTS));
+  restartingWarm.push(await p99(warming, `kill -HUP ${warming.child.pid}`, 1 + RESTARTS));
 }
-supervised.kill();
+for (const { child } of [usual, warming]) child.kill();
 await load(besidePort, WARM_UP_MS);
 for (let sample = 0; sample < ROUNDS * RESTARTS; sample++) {
   const fresh = await freePort();
@@ -80,11 +84,20 @@ for (const name of resting[0]?.keys() ?? []) {
   goal(`${name}: p99 while two processes run, median of the rounds`, quantile(of(resting)), 'ms');
   goal(`${name}: p99 during a restart`, quantile(of(restarting)), 'ms');
   goal(`${name}: restart ÷ two processes`, ratio(restarting, resting), '×', { atMost: 2 });
+  goal(`${name}: p99 during a restart with --warm-http`, quantile(of(restartingWarm)), 'ms');
+  goal(`${name}: restart with --warm-http ÷ two processes`, ratio(restartingWarm, resting), '×', { atMost: 2 });
   goal(`${name}: p99 of a second of a warm process alone`, quantile(of(warm)), 'ms');
   goal(`${name}: p99 of the first second of a process alone`, quantile(of(young)), 'ms');
   goal(`${name}: first second ÷ warm, without any restart`, ratio(young, warm), '×');
 }
 goal('requests lost', lost, '', { atMost: 0 });
+
+/** @param {string} name @param {string[]} options of `relisten run` */
+async function supervise(name, ...options) {
+  const port = await freePort();
+  const args = [RELISTEN, 'run', '--quiet', '--name', name, ...options, '--', process.execPath, SERVER];
+  return { port, child: start(args, { ...env, PORT: String(port) }) };
+}
 
 /** @param {string[]} args @param {NodeJS.ProcessEnv} env */
 function start(args, env) {
@@ -115,10 +128,11 @@ async function load(at, forMs) {
 
 /**
  * Of what fell due in the second from each restart's beginning, by class of clients.
+ * @param {{ port: number }} server
  * @param {string} restart a shell command
  * @param {number} versions how many must have answered
  */
-async function p99(restart, versions) {
+async function p99({ port }, restart, versions) {
   const args = ['prove', '--json', '--allow', '1000000', '--restarts', String(RESTARTS), '--least', AS_LONG];
   const load = ['--url', `http://127.0.0.1:${port}/`, '--slow-path', '/slow', '--restart', restart];
   const { stdout } = await run(process.execPath, [RELISTEN, ...args, ...load], { env, maxBuffer: 1 << 28 });
