@@ -36,6 +36,9 @@ export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_BINDTOIFINDEX = 62;
 export const IPV6_V6ONLY = 26;
+export const IPV6_MINHOPCOUNT = 73;
+export const IPPROTO_IP = 0;
+export const IP_MINTTL = 21;
 
 export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;

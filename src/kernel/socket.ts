@@ -18,7 +18,7 @@ export function socket(domain: SocketDomain, options: { nonblocking?: boolean } 
   return call('socket', [DOMAINS[domain], type, 0], `${domain}, SOCK_STREAM`);
 }
 
-/** The integer options that relisten reads or sets, by the kernel's name (socket(7), ipv6(7)). */
+/** The integer options that relisten reads or sets, by the kernel's name (socket(7), ip(7), ipv6(7)). */
 const OPTIONS = {
   SO_REUSEADDR: [C.SOL_SOCKET, C.SO_REUSEADDR],
   SO_REUSEPORT: [C.SOL_SOCKET, C.SO_REUSEPORT],
@@ -29,6 +29,8 @@ const OPTIONS = {
   SO_PROTOCOL: [C.SOL_SOCKET, C.SO_PROTOCOL],
   SO_BINDTOIFINDEX: [C.SOL_SOCKET, C.SO_BINDTOIFINDEX],
   IPV6_V6ONLY: [C.IPPROTO_IPV6, C.IPV6_V6ONLY],
+  IPV6_MINHOPCOUNT: [C.IPPROTO_IPV6, C.IPV6_MINHOPCOUNT],
+  IP_MINTTL: [C.IPPROTO_IP, C.IP_MINTTL],
 } as const;
 
 export type SocketOption = keyof typeof OPTIONS;

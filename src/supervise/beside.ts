@@ -23,11 +23,11 @@ export function bindBeside(fd: number, address: SocketAddress, others: readonly 
  * @throws KernelError EADDRINUSE where somebody was faster
  */
 export function listenBeside(fd: number, backlog: number, others: readonly number[]): void {
-  const stillHears = failureOf(() => deafen(fd));
+  failureOf(() => deafen(fd));
   try {
     share(fd, others, () => listen(fd, backlog));
   } catch (error) {
-    if (!stillHears) hear(fd);
+    failureOf(() => hear(fd));
     throw error;
   }
 }
