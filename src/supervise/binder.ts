@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { formatAddress, type SocketAddress } from '../address.ts';
 import { overlaps } from '../bind/overlap.ts';
 import { RelistenError } from '../errors.ts';
-import { codeOf } from '../kernel/errno.ts';
+import { codeOf, failureOf } from '../kernel/errno.ts';
 import { close, duplicate } from '../kernel/fd.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { bind, getOption, setOption, shutdown } from '../kernel/socket.ts';
@@ -72,13 +72,13 @@ export class Binder {
     const inTheWay = this.#inTheWay(running, wanted);
     if (inTheWay.length === 0) return undefined;
     setOption(fd, 'SO_REUSEADDR', 1);
-    if (mayJoin(fd, inTheWay) && isDone(() => bind(fd, wanted.address))) return 'bound';
+    if (mayJoin(fd, inTheWay) && failureOf(() => bind(fd, wanted.address)) === undefined) return 'bound';
     if (await isTakenBySomebody(fd, wanted, inTheWay)) return undefined;
     const left = this.#collisions(running, wanted, inTheWay).filter(collision => !this.#isLetGo(collision));
     const listeners = left.map(({ held }) => held);
     const fds = listeners.map(held => held.fd);
     const answer = answerTo(running.state, left);
-    if (answer === 'beside' && isDone(() => bindBeside(fd, wanted.address, fds))) return 'beside';
+    if (answer === 'beside' && failureOf(() => bindBeside(fd, wanted.address, fds)) === undefined) return 'beside';
     // Connections may be in the way, too, that were accepted without SO_REUSEADDR: of a server that was taken.
     const mustYield = answer === 'stop-first' || (answer === 'beside' && running.state === 'starting');
     if (mustYield) await this.#yieldTo(running, listeners);
@@ -197,15 +197,6 @@ async function isTakenBySomebody(
   const { lookAround } = await import('../bind/look.ts');
   const { listening, sockets } = lookAround(fd, address);
   return listening && sockets.some(({ inode }) => inTheWay.every(held => held.inode !== inode));
-}
-
-function isDone(work: () => void): boolean {
-  try {
-    work();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Loaded when the first program binds, not before it is spawned. */
