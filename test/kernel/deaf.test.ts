@@ -1,25 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
-import { afterEach, expect } from 'vitest';
+import { expect } from 'vitest';
 import { deafen, hear, hide } from '../../src/kernel/deaf.ts';
-import { close } from '../../src/kernel/fd.ts';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { accept, connect, getOption, setOption, socket } from '../../src/kernel/socket.ts';
+import { own } from '../fixtures/own.ts';
 import { listener } from '../fixtures/tcp.ts';
 import { needs } from '../tools.ts';
 
 const DEAF = new URL('../../dist/kernel/deaf.js', import.meta.url).href;
 const { test } = needs('linux');
-const open: number[] = [];
-afterEach(() => {
-  for (const fd of open.splice(0)) close(fd);
-});
-
-function own(fd: number): number {
-  open.push(fd);
-  return fd;
-}
-
 function reach(port: number): void {
   connect(own(socket('IPv4')), { family: 'IPv4', host: '127.0.0.1', port });
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   close,
   duplicate,
@@ -11,16 +11,7 @@ import {
   setNonblocking,
 } from '../../src/kernel/fd.ts';
 import { socket } from '../../src/kernel/socket.ts';
-
-const open: number[] = [];
-afterEach(() => {
-  for (const fd of open.splice(0)) close(fd);
-});
-
-function own(fd: number): number {
-  open.push(fd);
-  return fd;
-}
+import { own } from '../fixtures/own.ts';
 
 test('a duplicate has a number of its own and outlives the first', () => {
   const first = openSync('/dev/null', 'r');

@@ -1,9 +1,9 @@
 import { closeSync, openSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { SocketAddress } from '../../src/address.ts';
-import { close, duplicate, isCloexec } from '../../src/kernel/fd.ts';
+import { duplicate, isCloexec } from '../../src/kernel/fd.ts';
 import {
   accept,
   bind,
@@ -20,16 +20,7 @@ import {
   shutdown,
   socket,
 } from '../../src/kernel/socket.ts';
-
-const open: number[] = [];
-afterEach(() => {
-  for (const fd of open.splice(0)) close(fd);
-});
-
-function own(fd: number): number {
-  open.push(fd);
-  return fd;
-}
+import { closeOwn, own } from '../fixtures/own.ts';
 
 const path = `\0relisten-test-${process.pid}`;
 const ANY_PORT: Record<SocketDomain, SocketAddress> = {
@@ -88,8 +79,7 @@ describe.each(['IPv4', 'IPv6', 'unix'] as const)('over %s', domain => {
 
   test('a connection to nobody is refused', () => {
     const { fd, address } = listener(domain);
-    open.splice(open.indexOf(fd), 1);
-    close(fd);
+    closeOwn(fd);
     expect(() => connect(own(socket(domain)), address)).toThrow(/^connect\(\d+, .+\) failed: connection refused/);
   });
 });

@@ -1,23 +1,13 @@
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { SocketAddress } from '../../src/address.ts';
-import { close } from '../../src/kernel/fd.ts';
 import { call } from '../../src/kernel/libc.ts';
 import { socket } from '../../src/kernel/socket.ts';
 import { checkListener, match, parseListenFds, type Wanted } from '../../src/listen/inherited.ts';
+import { own } from '../fixtures/own.ts';
 import { boundSocket, connection, listener } from '../fixtures/tcp.ts';
-
-const open: number[] = [];
-afterEach(() => {
-  for (const fd of open.splice(0)) close(fd);
-});
-
-function own(fd: number): number {
-  open.push(fd);
-  return fd;
-}
 
 describe('parseListenFds', () => {
   const PID = 4242;

@@ -1,20 +1,11 @@
-import { afterEach, expect } from 'vitest';
+import { expect } from 'vitest';
 import { hear } from '../../src/kernel/deaf.ts';
 import { close, setNonblocking } from '../../src/kernel/fd.ts';
 import { accept, bind, connect, getOption, setOption, socket } from '../../src/kernel/socket.ts';
 import { bindBeside, listenBeside } from '../../src/supervise/beside.ts';
+import { own } from '../fixtures/own.ts';
 import { listener } from '../fixtures/tcp.ts';
 import { needs } from '../tools.ts';
-
-const open: number[] = [];
-afterEach(() => {
-  for (const fd of open.splice(0)) close(fd);
-});
-
-function own(fd: number): number {
-  open.push(fd);
-  return fd;
-}
 
 const addressOf = (host: string, port: number) =>
   ({ family: host.includes(':') ? 'IPv6' : 'IPv4', host, port }) as const;
