@@ -18,7 +18,7 @@ import { FirstLook } from './first-look.ts';
 import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
-import { collide } from './match.ts';
+import { leftInTheWay, overlapped, stale, surplus } from './let-go.ts';
 import { mendListeners } from './mend.ts';
 import type { PortOption, SuperviseOptions } from './options.ts';
 import { holdInherited, holdPort } from './ports.ts';
@@ -106,7 +106,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       isOver: () => this.#stopping && !this.isUntaken,
       emit,
       onKept: running => {
-        if (running === this.#current) this.#releaseOverlapped(running);
+        if (running === this.#current) this.#releaseUnseen(overlapped(this.holder.listeners, running.number));
       },
     });
   }
@@ -319,8 +319,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#save();
     this.#attempt('Connections are not handed over to it', () => this.#launcher.announce(running));
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
-    this.#releaseSurplus(running);
-    this.#releaseOverlapped(running);
+    this.#release(surplus(this.holder.listeners, running.number));
+    this.#releaseUnseen(overlapped(this.holder.listeners, running.number));
     if (old) void this.#drain(old);
     this.#answer({
       ok: true,
@@ -340,7 +340,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #onFailed(running: Running, error: unknown, advice = ''): void {
     const reason = running.blocked ?? (error instanceof Error ? error.message : String(error));
     running.become('failed');
-    this.#releaseFailed(running);
+    this.#releaseUnseen(leftInTheWay(this.holder.listeners, running.number));
     // It stays `next` until it is gone: who asks meanwhile asks for the one after it.
     void this.#end(running, Math.min(FAILED_GRACE_MS, this.options.drainMs)).then(() => {
       const { exit } = running;
@@ -537,44 +537,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #releaseStale(): void {
     if (!this.#current || this.#next || this.#stopping) return;
     const alive = new Set(this.generations.filter(running => !running.isGone).map(running => running.number));
-    const isStale = ({ pinned, generations }: HeldListener) =>
-      !pinned && ![...generations].some(number => alive.has(number));
-    this.#release(this.holder.listeners.filter(isStale));
+    this.#release(stale(this.holder.listeners, alive));
   }
 
-  /**
-   * Lets go of members of a SO_REUSEPORT group that the new generation does not open, before the old one is told to end: it
-   * serves them until it closes its own descriptors, and while we had ours the kernel would go on choosing them for
-   * clients (socket(7)), whom nobody accepts.
-   */
-  #releaseSurplus({ number }: Running): void {
-    const { listeners } = this.holder;
-    const opened = new Set(listeners.filter(({ generations }) => generations.has(number)).map(({ key }) => key));
-    const isSurplus = ({ pinned, reuseport, generations, key }: HeldListener) =>
-      !pinned && reuseport && !generations.has(number) && opened.has(key);
-    this.#release(listeners.filter(isSurplus));
-  }
-
-  /**
-   * Lets go of listeners that the new generation does not open, and whose addresses overlap one that it does: the kernel
-   * would go on choosing the narrower one for clients (inet_lookup_listener(), net/ipv4/inet_hashtables.c).
-   */
-  #releaseOverlapped({ number }: Running): void {
-    const opened = this.holder.listeners.filter(({ generations }) => generations.has(number));
-    const isOverlapped = (held: HeldListener) =>
-      !held.pinned && !held.reuseport && !held.generations.has(number) && opened.some(one => collide(one, held));
-    this.#releaseUnseen(this.holder.listeners.filter(isOverlapped));
-  }
-
-  /** Lets go of what a generation that failed has opened in the way of others, who get its clients back. */
-  #releaseFailed({ number }: Running): void {
-    const isItsOwn = ({ generations }: HeldListener) => generations.size === 1 && generations.has(number);
-    const others = this.holder.listeners.filter(held => !isItsOwn(held));
-    const isInTheWay = (held: HeldListener) => isItsOwn(held) && others.some(other => collide(other, held));
-    this.#releaseUnseen(this.holder.listeners.filter(isInTheWay));
-  }
-
-  /** A process may have them for some time yet, and serves who waits there; nobody new comes. */
+  /** Lets go of them in a moment in which a process may still have them: it serves who waits there, and nobody new comes. */
   #releaseUnseen(listeners: readonly HeldListener[]): void {
     for (const { fd } of listeners) failureOf(() => hide(fd));
     this.#release(listeners);
