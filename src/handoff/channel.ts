@@ -116,8 +116,6 @@ export class Channel {
       if (received === 'end') this.#end();
       else this.#deliver(received.payload, received.fds);
     } catch (error) {
-      // A unix socket tells of the other side's unread messages once, and only then gives what that side had sent before.
-      if (codeOf(error) === 'ECONNRESET') return;
       if (codeOf(error) === 'ERR_FDS_TRUNCATED' && this.#events.onOverflow) this.#events.onOverflow();
       else this.#end(error);
     }

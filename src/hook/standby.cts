@@ -69,8 +69,9 @@ function isToldToGoOn(gate: number): boolean {
     if (fs.readSync(gate, Buffer.alloc(1)) === 1) return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Nothing yet, or it was stopped and continued (signal(7), "Interruption of system calls").
-    if (code === 'EAGAIN' || code === 'EINTR') return false;
+    // Nothing yet; it was stopped and continued (signal(7), "Interruption of system calls"); or the supervisor has closed its
+    // end without reading ours, which a SOCK_SEQPACKET socket tells of once, before what the supervisor had said.
+    if (code === 'EAGAIN' || code === 'EINTR' || code === 'ECONNRESET') return false;
   }
   process.kill(process.pid, 'SIGKILL');
   return false;

@@ -70,7 +70,8 @@ export interface Received {
 }
 
 /**
- * Receives one message.
+ * Receives one message. ECONNRESET is nobody's to see: the kernel tells of messages that the other side has left unread
+ * once, when that has closed, and gives what it had sent before then (unix_dgram_recvmsg, Linux 6.18).
  *
  * @param maxBytes the longest payload to accept
  * @returns 'again' where none waits, 'end' where the other side has closed and nothing is left
@@ -81,7 +82,7 @@ export function receiveFds(fd: number, maxBytes: number): Received | 'again' | '
   if (incoming.length < maxBytes) incoming = Buffer.allocUnsafeSlow(maxBytes);
   const message = describeMessage(incoming.subarray(0, maxBytes), CONTROL_BYTES);
   const flags = C.MSG_CMSG_CLOEXEC | C.MSG_DONTWAIT;
-  const length = unlessAgain(() => call('recvmsg', [fd, message, flags], `${fd}`));
+  const length = unlessAgain(() => afterReset(() => call('recvmsg', [fd, message, flags], `${fd}`)));
   if (length === undefined) return 'again';
   const fds = decodeRights(Number(message.readBigUInt64LE(40)));
   const truncated = message.readInt32LE(48) & (C.MSG_TRUNC | C.MSG_CTRUNC);
@@ -121,6 +122,15 @@ function unlessAgain(act: () => number): number | undefined {
     return act();
   } catch (error) {
     if (codeOf(error) === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+function afterReset(receive: () => number): number {
+  try {
+    return receive();
+  } catch (error) {
+    if (codeOf(error) === 'ECONNRESET') return receive();
     throw error;
   }
 }

@@ -134,6 +134,16 @@ describe('the end of a connection', () => {
     expect(receiveFds(b, 64)).toBe('end');
   });
 
+  test('is told after it also where the other side has left something unread', () => {
+    const [a, b] = seqpacketPair();
+    own(b);
+    sendFds(b, Buffer.from('unread'));
+    sendFds(a, Buffer.from('last'));
+    close(a);
+    expect(received(receiveFds(b, 64)).payload.toString()).toBe('last');
+    expect(receiveFds(b, 64)).toBe('end');
+  });
+
   test('makes sending an error, not a signal', () => {
     const [a, b] = seqpacketPair();
     own(b);

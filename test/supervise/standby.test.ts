@@ -21,7 +21,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
 import { Poller } from '../../src/kernel/poll.ts';
-import { seqpacketPair } from '../../src/kernel/scm-rights.ts';
+import { processIds } from '../../src/kernel/process.ts';
+import { seqpacketPair, sendFds } from '../../src/kernel/scm-rights.ts';
 import { type Role, Spare } from '../../src/supervise/spare.ts';
 import { beginningOf, isRunBy, Standby } from '../../src/supervise/standby.ts';
 import { needs } from '../tools.ts';
@@ -49,6 +50,8 @@ function roleOf(command: string[], env: NodeJS.ProcessEnv = {}): Role {
 class Stage {
   readonly standby: Standby;
   readonly spare: Spare;
+  /** The standby's. */
+  readonly gate: number;
   readonly waiting: Promise<void>;
   readonly ended: Promise<unknown[]>;
   readonly #poller = new Poller();
@@ -57,6 +60,7 @@ class Stage {
   constructor(role: Role) {
     this.#files = [openSync('/dev/null', 'r'), openSync(join(folder, 'out'), 'w')];
     const [ours, its] = seqpacketPair();
+    this.gate = ours;
     this.spare = new Spare({ stdio: [...this.#files, 2], gate: its });
     close(its);
     this.ended = once(this.spare.child, 'exit');
@@ -117,6 +121,22 @@ describe('a standby', () => {
     expect(await stage.ended).toEqual([0, null]);
     expect(stage.said).toBe(`new ${join(folder, 'main.cjs')} no gate ${NAME} 0 true\n`);
     expect(stage.standby.waits).toBe(false);
+  });
+
+  test('goes on also where it gets the processor only when its gate has been closed, and what it said was not read', async () => {
+    writeProgram('new');
+    await using stage = new Stage(roleOf(['node', 'main.cjs']));
+    const pid = Number(stage.spare.child.pid);
+    const said = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    // Without this process's event loop, which would read it. 0 is read(2) (proc_pid_syscall(5)).
+    while (said('comm') !== 'relisten-spare\n' || !said('syscall').startsWith('0 ')) execFileSync('true');
+    stage.spare.child.kill('SIGSTOP');
+    while (processIds(pid)?.state !== 'T');
+    sendFds(stage.gate, Buffer.from([1]));
+    stage.standby.close();
+    stage.spare.child.kill('SIGCONT');
+    expect(await stage.ended).toEqual([0, null]);
+    expect(stage.said).toMatch(/^new /);
   });
 
   test.each([
