@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
@@ -12,7 +13,7 @@ export const CONDITIONS = {
   systemd: () => isExecutable('/lib/systemd/systemd'),
 };
 
-/** `root`, `netns`, `systemd`, `linux`, or the name of a program. */
+/** `root`, `netns`, `systemd`, `linux`, a kernel at least as new as `linux 6.8`, or the name of a program. */
 export type Tool = keyof typeof CONDITIONS | (string & {});
 
 /**
@@ -32,8 +33,15 @@ export function needs(...tools: Tool[]) {
 
 function isHere(tool: Tool): boolean {
   if (tool in CONDITIONS) return CONDITIONS[tool as keyof typeof CONDITIONS]();
+  const [, major, minor] = /^linux (\d+)\.(\d+)$/.exec(tool) ?? [];
+  if (major) return CONDITIONS.linux() && isKernelOf(Number(major), Number(minor));
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.some(folder => isExecutable(join(folder, tool)));
+}
+
+function isKernelOf(major: number, minor: number): boolean {
+  const [ours = 0, oursMinor = 0] = release().split('.').map(Number);
+  return ours > major || (ours === major && oursMinor >= minor);
 }
 
 function isExecutable(path: string): boolean {

@@ -128,8 +128,8 @@ describe('a standby', () => {
     await using stage = new Stage(roleOf(['node', 'main.cjs']));
     const pid = Number(stage.spare.child.pid);
     const said = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
-    // Without this process's event loop, which would read it. 0 is read(2) (proc_pid_syscall(5)).
-    while (said('comm') !== 'relisten-spare\n' || !said('syscall').startsWith('0 ')) execFileSync('true');
+    // Without this process's event loop, which would read it. What it sleeps in is about its gate then (proc_pid_syscall(5)).
+    while (said('comm') !== 'relisten-spare\n' || !/^\d+ 0x3 /.test(said('syscall'))) execFileSync('true');
     stage.spare.child.kill('SIGSTOP');
     while (processIds(pid)?.state !== 'T');
     sendFds(stage.gate, Buffer.from([1]));
