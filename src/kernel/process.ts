@@ -150,6 +150,14 @@ export function processIds(pid: number): ProcessIds | undefined {
   }
 }
 
+/**
+ * Whether signals wait for a process to have the processor again, which may be its end (SigPnd of its main thread, and ShdPnd:
+ * proc_pid_status(5)). A signal that ends all of it waits in each thread, as SIGKILL (complete_signal(), Linux 6.18).
+ */
+export function hasSignalsToTake(pid: number): boolean {
+  return /^(?:SigPnd|ShdPnd):\s+0*[1-9a-f]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+}
+
 /** Whether this process is in the foreground of its terminal: fields 5, 7 and 8 of proc_pid_stat(5). */
 export function isInForeground(): boolean {
   const stat = readFileSync('/proc/self/stat', 'latin1');

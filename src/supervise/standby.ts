@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, 
 import { dirname, join, resolve } from 'node:path';
 import { close } from '../kernel/fd.ts';
 import { POLLIN, type Poller } from '../kernel/poll.ts';
-import { processIds } from '../kernel/process.ts';
+import { hasSignalsToTake, processIds } from '../kernel/process.ts';
 import { receiveFds, sendFds } from '../kernel/scm-rights.ts';
 import { findCommand } from './find-command.ts';
 import type { Role, Spare } from './spare.ts';
@@ -138,7 +138,7 @@ export class Standby {
     return isSame && !runsReplacedCode(this.#pid);
   }
 
-  /** Lets it go on; false where it has ended or is stopped, which others may not have been told yet. */
+  /** Lets it go on; false where it has ended, is about to, or is stopped, which others may not have been told yet. */
   begin(): boolean {
     try {
       // Before it is told: a short program may be over when this process has the processor again, and has run all the same.
@@ -165,9 +165,10 @@ function runsReplacedCode(pid: number): boolean {
   return /^\S+ r-xp .* \/.* \(deleted\)$/m.test(maps);
 }
 
+/** Whoever was killed on a busy machine looks well until it has the processor again. */
 function isAwake(pid: number): boolean {
   const { state } = processIds(pid) ?? {};
-  return state !== undefined && !['Z', 'T', 't'].includes(state);
+  return state !== undefined && !['Z', 'T', 't'].includes(state) && !hasSignalsToTake(pid);
 }
 
 function textOf({ command, cwd, env }: Role): string {

@@ -159,6 +159,15 @@ describe('a standby', () => {
     expect(stage.standby.begin()).toBe(false);
   });
 
+  test('that has been killed, and has not had the processor since, says so, too', async () => {
+    // A signal that it blocks is one that it never takes.
+    const command = ['env', '--block-signal=USR2', 'sleep', '60'];
+    await using stage = new Stage(roleOf(command));
+    while (readFileSync(`/proc/${stage.spare.child.pid}/comm`, 'utf8') !== 'sleep\n') execFileSync('true');
+    stage.spare.child.kill('SIGUSR2');
+    expect(stage.standby.begin()).toBe(false);
+  });
+
   test('is stopped and continued, and waits on', async () => {
     writeProgram('new');
     await using stage = new Stage(roleOf(['node', 'main.cjs']));
