@@ -22,7 +22,7 @@ import { afterEach, beforeEach, describe, expect } from 'vitest';
 import { close } from '../../src/kernel/fd.ts';
 import { Poller } from '../../src/kernel/poll.ts';
 import { processIds } from '../../src/kernel/process.ts';
-import { seqpacketPair, sendFds } from '../../src/kernel/scm-rights.ts';
+import { sendFds, seqpacketPair } from '../../src/kernel/scm-rights.ts';
 import { type Role, Spare } from '../../src/supervise/spare.ts';
 import { beginningOf, isRunBy, Standby } from '../../src/supervise/standby.ts';
 import { needs } from '../tools.ts';
