@@ -32,6 +32,8 @@ const ROOM_BYTES = 65_536;
 /** A stop that is neither entry nor exit is a signal, of which there are never many. */
 const MAX_STOPS = 1_000;
 
+const ESRCH = 3;
+
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
@@ -108,6 +110,7 @@ export class Tracee {
    * Puts bytes into its memory, where there is room until it becomes another program.
    *
    * @returns their address there
+   * @throws KernelError ESRCH where it has ended
    */
   place(bytes: Buffer): bigint {
     const address = this.#allocate(bytes.length);
@@ -115,7 +118,10 @@ export class Tracee {
     try {
       for (let written = 0; written < bytes.length; ) {
         // A position of bigint is not taken by writeSync(); addresses of user space fit into a number (47 or 48 bits).
-        written += writeSync(fd, bytes, written, bytes.length - written, Number(address) + written);
+        const more = writeSync(fd, bytes, written, bytes.length - written, Number(address) + written);
+        // Its memory is gone: it has been killed since the file was opened (mem_rw(), Linux 6.18).
+        if (more === 0) throw new KernelError('write', ESRCH, `/proc/${this.pid}/mem`);
+        written += more;
       }
     } finally {
       closeSync(fd);

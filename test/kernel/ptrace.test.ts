@@ -1,10 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readlinkSync } from 'node:fs';
+import type * as fs from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { afterEach, expect } from 'vitest';
+import { afterEach, expect, vi } from 'vitest';
 import { Tracee } from '../../src/kernel/ptrace.ts';
 import { needs } from '../tools.ts';
+
+const onOpened = vi.hoisted(() => vi.fn<(path: fs.PathLike) => void>());
+vi.mock('node:fs', async original => {
+  const real = await original<typeof fs>();
+  const openSync = (...args: Parameters<typeof real.openSync>) => {
+    const fd = real.openSync(...args);
+    onOpened(args[0]);
+    return fd;
+  };
+  return { ...real, openSync };
+});
 
 const { test } = needs('linux');
 const children: ChildProcess[] = [];
@@ -18,6 +30,7 @@ function waiting(): ChildProcess & { pid: number } {
 }
 
 afterEach(async () => {
+  onOpened.mockReset();
   for (const child of children.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
     child.kill('SIGKILL');
@@ -56,6 +69,19 @@ test('takes signals along, and is ended by those that end it', async () => {
   expect(tracee.call('dup3', [1, 77, 0])).toBe(77n);
   child.kill('SIGKILL');
   expect(() => tracee.call('dup3', [1, 78, 0])).toThrow(/ESRCH/);
+  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+});
+
+test('says so where it is killed when its memory is about to be written', async () => {
+  const child = waiting();
+  const tracee = new Tracee(child.pid);
+  onOpened.mockImplementation(path => {
+    if (path !== `/proc/${child.pid}/mem`) return;
+    child.kill('SIGKILL');
+    // Its memory goes with it, and the zombie stays: nobody reaps it before this turn of the event loop is over.
+    while (!/^State:\tZ/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')));
+  });
+  expect(() => tracee.place(Buffer.from('text'))).toThrow(/ESRCH/);
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 });
 
