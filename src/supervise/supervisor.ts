@@ -70,6 +70,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #lastReady = 0;
   /** The first that was ready, where it took nobody's place. */
   #first: Running | undefined;
+  /** All that is to be held before the first start is. */
+  #prepared = false;
   #retry: NodeJS.Timeout | undefined;
   /** Runs while a generation that is ready has yet to prove itself; one, so that it keeps none alive that is gone. */
   #healthy: NodeJS.Timeout | undefined;
@@ -176,6 +178,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#reaper.start();
     try {
       await work();
+      this.#prepared = true;
     } catch (error) {
       await this.#close();
       throw error;
@@ -219,7 +222,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     await this.#finish(end);
   }
 
-  /** A new generation; a request during a start is answered by the restart that follows it. */
+  /**
+   * A new generation; a request during a start is answered by the restart that follows it, and one before the first start by
+   * that.
+   */
   restart(): Promise<RestartOutcome> {
     if (this.#stopping) {
       return Promise.reject(
@@ -265,7 +271,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Starts the next generation. */
   async #begin(): Promise<void> {
-    if (this.#next) return;
+    if (this.#next || !this.#prepared) return;
     clearTimeout(this.#retry);
     this.#retry = undefined;
     const running = this.#newRunning(++this.#number);

@@ -3,7 +3,7 @@ import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { deadServer } from '../../fixtures/leftover.ts';
+import { deadServer, leaveFinWait2 } from '../../fixtures/leftover.ts';
 import { ask, httpGet } from '../../system/clients.ts';
 import { freePort, NOBODY, Supervised } from '../../system/harness.ts';
 import { needs } from '../../tools.ts';
@@ -191,6 +191,23 @@ asRoot('-p', () => {
     expect((await run.event('waiting')).address).toBe(`${host}:${port}`);
     expect(await run.stop()).toEqual({ code: 0, signal: null, left: [] });
     expect(run.events.filter(({ type }) => type === 'spawned')).toEqual([]);
+  });
+
+  it('is held before a restart that is asked for while it is waited for', async () => {
+    const { address, release } = leaveFinWait2(2);
+    const { host, port } = address;
+    const args = ['--no-hook', '-p', `${host}:${port}`];
+    await using run = new Supervised([process.execPath, '-e', SERVER], { args, env: { PORT: String(port) } });
+    await run.event('waiting');
+    run.kill('SIGHUP');
+    await run.event('notice', ({ text }) => text === 'SIGHUP: restarting');
+    await run.started();
+    release();
+    const steps = run.events.filter(({ type }) => type === 'held' || type === 'spawned').map(({ type }) => type);
+    expect(steps).toEqual(['held', 'spawned']);
+    expect(run.ready).toMatchObject({ generation: 1 });
+    expect(await run.stop()).toMatchObject({ left: [] });
+    expect(run.events.filter(event => event.type === 'state' && event.state === 'starting')).toHaveLength(1);
   });
 });
 
