@@ -1,8 +1,8 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { arch } from './constants.ts';
-import { KernelError } from './errno.ts';
+import { codeOf, KernelError } from './errno.ts';
 import { addressOf, call } from './libc.ts';
-import { awaitStop } from './process.ts';
+import { awaitStop, processIds } from './process.ts';
 
 /*
  * A process whose system calls we make (ptrace(2)): what a program is started in is arranged from outside, with the
@@ -55,15 +55,26 @@ export class Tracee {
   /**
    * Stops a process of ours that has one thread.
    *
-   * @throws KernelError EPERM where another tracer has it, or we may not (PTRACE_MODE_ATTACH_REALCREDS)
+   * @throws KernelError EPERM where another tracer has it, or we may not (PTRACE_MODE_ATTACH_REALCREDS); ESRCH where it has
+   * ended
    */
   constructor(pid: number) {
     this.pid = pid;
-    this.#ptrace('SEIZE', PTRACE_SEIZE, 0, O_TRACESYSGOOD | O_EXITKILL);
+    this.#seize();
     this.#ptrace('INTERRUPT', PTRACE_INTERRUPT, 0, 0);
     awaitStop(pid);
     this.#runTo(OP_ENTRY);
     this.#registers = this.#read(NT_PRSTATUS);
+  }
+
+  #seize(): void {
+    try {
+      this.#ptrace('SEIZE', PTRACE_SEIZE, 0, O_TRACESYSGOOD | O_EXITKILL);
+    } catch (error) {
+      // The kernel says so of one that nobody has reaped yet as well (ptrace_attach(), Linux 6.18).
+      const hasEnded = codeOf(error) === 'EPERM' && processIds(this.pid)?.state === 'Z';
+      throw hasEnded ? new KernelError('ptrace', ESRCH, `PTRACE_SEIZE, ${this.pid}`) : error;
+    }
   }
 
   /**

@@ -11,6 +11,8 @@ export interface Body {
   stdio: readonly number[];
   uid?: number;
   gid?: number;
+  /** Is told of each process that is started for it, in the turn of the event loop that does. */
+  onChild?(child: ChildProcess): void;
 }
 
 export const SHELL = '/bin/sh';
@@ -21,12 +23,13 @@ const ATTEMPTS = 5;
  * Starts a process that waits, and stops it there: a shell that never runs a line. What keeps it waiting is its stdin; what
  * was to be that is its last descriptor.
  *
- * @throws KernelError where it cannot be traced
+ * @throws KernelError where it cannot be traced; ESRCH where somebody has ended it meanwhile
  */
 export function holdProcess(body: Body): { child: ChildProcess; tracee: Tracee } {
   for (let attempt = 1; ; attempt++) {
     const gate = pipe();
     const child = startWaiting(body, gate.read);
+    body.onChild?.(child);
     try {
       // The file is there: what is missing is a descriptor, memory, or room in a process table.
       if (child.pid === undefined) throw new KernelError('fork', EAGAIN, child.spawnfile);

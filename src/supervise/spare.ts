@@ -36,7 +36,10 @@ export class Spare {
   /** Its own number for the gate. */
   readonly #gate: number;
 
-  /** @throws KernelError where it cannot be traced, or cannot have the filter: below another such supervisor (EBUSY) */
+  /**
+   * @throws KernelError where it cannot be traced, or cannot have the filter: below another such supervisor (EBUSY); ESRCH where
+   * somebody has ended it meanwhile
+   */
   constructor(body: SpareBody) {
     const passed = body.gate === undefined ? body.stdio : [...body.stdio, body.gate];
     const { child, tracee } = holdProcess({ ...body, stdio: passed });

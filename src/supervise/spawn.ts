@@ -57,6 +57,9 @@ interface Stage {
   lifeline?: Lifeline;
 }
 
+/** How many spares somebody may end while a restart waits for one. */
+const ATTEMPTS = 3;
+
 /** Spawns commands, each under a filter of its own. One stage is set in advance, so that a restart does not wait for it. */
 export class Spawner {
   readonly #options: SpawnerOptions;
@@ -123,13 +126,12 @@ export class Spawner {
 
   /** @throws RelistenError `ERR_COMMAND_NOT_FOUND` or `ERR_COMMAND_NOT_EXECUTABLE`, or the code of what failed */
   async spawn(role: Role, listeners: readonly number[]): Promise<Spawned> {
-    const wasSet = this.#stage !== undefined;
-    try {
-      return await this.#enter(role, listeners);
-    } catch (error) {
-      // Somebody has ended the spare meanwhile; that is no fault of the command's.
-      if (wasSet && codeOf(error) === 'ESRCH') return this.spawn(role, listeners);
-      throw cannotSpawn(role.command[0] ?? '', error);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#enter(role, listeners);
+      } catch (error) {
+        if (!wasEnded(error) || attempt === ATTEMPTS) throw cannotSpawn(role.command[0] ?? '', error);
+      }
     }
   }
 
@@ -188,7 +190,7 @@ export class Spawner {
 
   /**
    * @param ahead nobody waits for the command yet, so that it may have to wait itself
-   * @throws KernelError where there are too few descriptors or processes now
+   * @throws KernelError where there are too few descriptors or processes now; ESRCH where somebody has ended the spare
    */
   #setStage(listeners: readonly number[], ahead: boolean): Stage {
     const { intercept, listensAt, standby, tapped, uid, gid, reaper } = this.#options;
@@ -198,13 +200,13 @@ export class Spawner {
     try {
       if (ahead && standby) gate = seqpacketPair();
       const stdio = [...output.stdio, ...listeners];
-      const spare = new Spare({ stdio, gate: gate?.[1], listensAt: listensAt(), uid, gid });
-      reaper.leave(spare.child);
+      const onChild = (child: ChildProcess) => reaper.leave(child);
+      const spare = new Spare({ stdio, gate: gate?.[1], listensAt: listensAt(), uid, gid, onChild });
       return { output, listeners, spare, gate: gate?.[0] };
     } catch (error) {
       if (gate) close(gate[0]);
-      // Without a filter the command would not get its listeners, and there may be enough in a moment.
-      if (isShortage(error)) {
+      // Without a filter the command would not get its listeners, and with the next one it may.
+      if (isShortage(error) || wasEnded(error)) {
         void output.close();
         throw error;
       }
@@ -230,6 +232,11 @@ export class Spawner {
     reaper.leave(child);
     return child;
   }
+}
+
+/** Somebody has ended the spare meanwhile; that is no fault of the command's, nor of the system's. */
+function wasEnded(error: unknown): boolean {
+  return codeOf(error) === 'ESRCH';
 }
 
 /** Clears a stage that nobody has entered. */

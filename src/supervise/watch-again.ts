@@ -19,7 +19,7 @@ const EPOLL = 4;
  * again by that number: so another process tells, in which the listener has that number too.
  *
  * @param caller the thread of the program whose descriptors are meant, and its process
- * @param onChild is told of that process in the turn of the event loop that spawned it
+ * @param onChild is told of that process in the turn of the event loop that starts it
  * @throws KernelError
  */
 export function watchAgain(
@@ -46,8 +46,7 @@ export function watchAgain(
 }
 
 function add({ fd, events, data }: EpollEntry, stdio: number[], onChild: (child: ChildProcess) => void): void {
-  const { child, tracee } = holdProcess({ stdio });
-  onChild(child);
+  const { child, tracee } = holdProcess({ stdio, onChild });
   try {
     // Out of the way of the listener, which may have to be anywhere.
     const epoll = fd === 1 ? 2 : 1;

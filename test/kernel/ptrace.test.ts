@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type * as fs from 'node:fs';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { afterEach, expect, vi } from 'vitest';
+import { processIds } from '../../src/kernel/process.ts';
 import { Tracee } from '../../src/kernel/ptrace.ts';
 import { needs } from '../tools.ts';
 
@@ -27,6 +28,10 @@ function waiting(): ChildProcess & { pid: number } {
   children.push(child);
   if (child.pid === undefined) throw new Error('no shell');
   return child as ChildProcess & { pid: number };
+}
+
+function isZombie(pid: number): boolean {
+  return processIds(pid)?.zombie === true;
 }
 
 afterEach(async () => {
@@ -79,10 +84,18 @@ test('says so where it is killed when its memory is about to be written', async 
     if (path !== `/proc/${child.pid}/mem`) return;
     child.kill('SIGKILL');
     // Its memory goes with it, and the zombie stays: nobody reaps it before this turn of the event loop is over.
-    while (!/^State:\tZ/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')));
+    while (!isZombie(child.pid));
   });
   expect(() => tracee.place(Buffer.from('text'))).toThrow(/ESRCH/);
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+});
+
+test('says that a process has ended before anybody has reaped it', async () => {
+  const child = waiting();
+  child.kill('SIGKILL');
+  while (!isZombie(child.pid));
+  expect(() => new Tracee(child.pid)).toThrow(/^ptrace\(PTRACE_SEIZE, \d+\) failed: no such process \(ESRCH\)$/);
+  await once(child, 'exit');
 });
 
 test('says why it cannot: one tracer has it, or it has ended', async () => {
