@@ -11,7 +11,7 @@ import { POLLIN, type Poller } from '../kernel/poll.ts';
 import { ownersOf, socketInodes } from '../kernel/proc-fd.ts';
 import { readUnixTable } from '../kernel/proc-net.ts';
 import { allProcessIds, descendants } from '../kernel/process.ts';
-import { processFacts, startTicks } from '../kernel/procfs.ts';
+import { environmentOf, processFacts, startTicks } from '../kernel/procfs.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
 import { familyOf, isWrapper } from './family.ts';
@@ -56,6 +56,37 @@ export function adoptOrphan(state: SavedState, holder: Holder): Adopted | undefi
   const pids = family.map(ids => ids.pid);
   const listeners = state.listeners.flatMap(wanted => duplicateFrom(pids, wanted, holder) ?? []);
   return { generation, pid, listeners, notices: [] };
+}
+
+/** A generation of a supervisor that was killed, which is not to go on. */
+export interface LeftBehind {
+  generation: number;
+  /** Of its main process. */
+  pid: number;
+}
+
+/**
+ * What else such a supervisor left: a generation that had not come to be ready, or one that had yet to be told to end. Nobody
+ * would end them, and they may accept clients of the held listeners for good. They lead sessions of their own, and were started
+ * with the supervisor's directory; of several of a generation the oldest is its main process.
+ *
+ * @param directory RELISTEN_DIR of its generations
+ */
+export function leftBeside({ generation }: Adopted, directory: string): LeftBehind[] {
+  const leaders = allProcessIds().filter(({ pid, sid, zombie }) => pid === sid && !zombie);
+  const found = new Map<number, number>();
+  for (const { pid } of leaders.sort((a, b) => (startTicks(a.pid) ?? 0) - (startTicks(b.pid) ?? 0))) {
+    const number = generationOf(pid, directory);
+    if (number !== undefined && number !== generation && !found.has(number)) found.set(number, pid);
+  }
+  return [...found].map(([number, pid]) => ({ generation: number, pid }));
+}
+
+function generationOf(pid: number, directory: string): number | undefined {
+  const environment = environmentOf(pid);
+  if (!environment.includes(`RELISTEN_DIR=${directory}`)) return undefined;
+  const variable = environment.find(text => /^RELISTEN_GENERATION=\d+$/.test(text));
+  return variable === undefined ? undefined : Number(variable.replace(/^.*=/, ''));
 }
 
 /**

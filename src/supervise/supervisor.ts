@@ -149,7 +149,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     await this.#prepare(async () => {
       const left = this.#state.load();
       const orphan = left && (await adoption()).adoptOrphan(left, this.holder);
-      if (orphan) await this.#adopt(orphan, 'of a relisten that was killed');
+      if (orphan) {
+        await this.#adopt(orphan, 'of a relisten that was killed');
+        await this.#endLeftBeside(orphan);
+      }
       for (const { address } of holdInherited(this.holder))
         this.#emit({ type: 'held', address: formatAddress(address) });
       for (const port of this.options.ports) await this.#hold(port);
@@ -205,6 +208,21 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#emit({ type: 'state', generation, state: 'ready', pid, reason: what });
     const { watchEnd } = await adoption();
     watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
+  }
+
+  /** Ends the other generations of the supervisor that was killed: the adopted one serves. */
+  async #endLeftBeside(adopted: Adopted): Promise<void> {
+    const { leftBeside, watchEnd } = await adoption();
+    for (const { generation, pid } of leftBeside(adopted, this.#home.directory)) {
+      this.#number = Math.max(this.#number, generation); // its number is taken
+      const running = this.#newRunning(generation);
+      running.pid = pid;
+      running.become('ready');
+      watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
+      const text = `Generation ${generation} was left by a relisten that was killed, too: it is ended`;
+      this.#emit({ type: 'notice', text });
+      void this.#drain(running);
+    }
   }
 
   /** Whether the live server that is being taken from serves as before. */

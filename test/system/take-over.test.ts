@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
-import { allProcessIds } from '../../src/kernel/process.ts';
+import { allProcessIds, processIds } from '../../src/kernel/process.ts';
 import { dumpTcp } from '../../src/kernel/sock-diag.ts';
 import { deadServer } from '../fixtures/leftover.ts';
 import { relisten } from '../fixtures/relisten.ts';
@@ -212,6 +212,28 @@ test('a server whose relisten was killed goes on, and the next relisten of that 
   await next.restart();
   await clients.more(10);
   expect(await clients.stop()).toMatchObject(NOBODY_LOST);
+  expect(await next.stop()).toMatchObject({ left: [] });
+});
+
+test('a generation that was starting when its relisten was killed is ended by the next one', async () => {
+  const port = await freePort();
+  const named = { args: ['--name', 'web'] };
+  // The second one never comes to listen.
+  const script = `[ $RELISTEN_GENERATION = 2 ] && { touch $0; exec sleep 600; }; exec python3 ${LISTENS[1]}`;
+  using made = serverFolder();
+  const begun = join(made.folder, 'begun');
+  const command = ['sh', '-c', script, begun];
+  await using killed = await runListens(`127.0.0.1:${port}`, named, command).started();
+  killed.kill('SIGHUP');
+  const { pid } = await killed.event('spawned', ({ generation }) => generation === 2);
+  await killed.until(() => existsSync(begun));
+  killed.kill('SIGKILL');
+  await killed.until(() => processIds(killed.pid)?.zombie !== false);
+  await using next = runListens(`127.0.0.1:${port}`, { ...named, runtime: killed.runtime }, command);
+  await next.event('state', ({ generation, state }) => generation === 2 && state === 'exited');
+  expect(processIds(pid)?.zombie).not.toBe(false); // nobody need have reaped it yet
+  await next.event('state', ({ generation, state }) => generation === 3 && state === 'ready');
+  await next.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
   expect(await next.stop()).toMatchObject({ left: [] });
 });
 
