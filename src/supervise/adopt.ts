@@ -14,6 +14,7 @@ import { allProcessIds, descendants } from '../kernel/process.ts';
 import { environmentOf, processFacts, startTicks } from '../kernel/procfs.ts';
 import { dumpTcp } from '../kernel/sock-diag.ts';
 import { isDebugger, isPrivate } from './bystander.ts';
+import { hasAny } from './clients.ts';
 import { familyOf, isWrapper } from './family.ts';
 import { type HeldListener, type Holder, keepPath } from './holder.ts';
 import { toSocketAddress } from './ports.ts';
@@ -66,18 +67,23 @@ export interface LeftBehind {
 }
 
 /**
- * What else such a supervisor left: a generation that had not come to be ready, or one that had yet to be told to end. Nobody
- * would end them, and they may accept clients of the held listeners for good. They lead sessions of their own, and were started
- * with the supervisor's directory; of several of a generation the oldest is its main process.
+ * What else such a supervisor left: a younger generation that had not come to be ready, or an older one that had yet to be told
+ * to end. Nobody would end them, and they may accept clients of the held listeners for good. They lead sessions of their own, and
+ * were started with the supervisor's directory; of several of a generation the oldest is its main process. An older one that has
+ * no held listener open any more is on its way out, and a second stop signal might cut that short.
  *
  * @param directory RELISTEN_DIR of its generations
  */
-export function leftBeside({ generation }: Adopted, directory: string): LeftBehind[] {
-  const leaders = allProcessIds().filter(({ pid, sid, zombie }) => pid === sid && !zombie);
+export function leftBeside({ generation, listeners }: Adopted, directory: string): LeftBehind[] {
+  const all = allProcessIds();
+  const inodes = new Set(listeners.map(({ inode }) => inode));
+  const mayAccept = (pid: number) => familyOf(pid, all).some(ids => hasAny(ids.pid, inodes));
+  const leaders = all.filter(({ pid, sid, zombie }) => pid === sid && !zombie);
   const found = new Map<number, number>();
   for (const { pid } of leaders.sort((a, b) => (startTicks(a.pid) ?? 0) - (startTicks(b.pid) ?? 0))) {
     const number = generationOf(pid, directory);
-    if (number !== undefined && number !== generation && !found.has(number)) found.set(number, pid);
+    if (number === undefined || number === generation || found.has(number)) continue;
+    if (number > generation || mayAccept(pid)) found.set(number, pid);
   }
   return [...found].map(([number, pid]) => ({ generation: number, pid }));
 }

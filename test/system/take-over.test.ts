@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,6 +16,7 @@ import { freePort, NOBODY, Supervised } from './harness.ts';
 import { LISTENS, runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
+const FINISHES_PY = fileURLToPath(new URL('../fixtures/servers/finishes.py', import.meta.url));
 const PECULIAR_PY = fileURLToPath(new URL('../fixtures/servers/peculiar.py', import.meta.url));
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
 const { test } = needs('linux', 'python3', 'root');
@@ -234,6 +235,25 @@ test('a generation that was starting when its relisten was killed is ended by th
   expect(processIds(pid)?.zombie).not.toBe(false); // nobody need have reaped it yet
   await next.event('state', ({ generation, state }) => generation === 3 && state === 'ready');
   await next.event('state', ({ generation, state }) => generation === 1 && state === 'exited');
+  expect(await next.stop()).toMatchObject({ left: [] });
+});
+
+test('a generation that was finishing when its relisten was killed is not told to end a second time', async () => {
+  const named = { args: ['--name', 'web'] };
+  using made = serverFolder();
+  const file = (name: string) => join(made.folder, name);
+  const command = ['python3', FINISHES_PY, `127.0.0.1:${await freePort()}`, made.folder];
+  await using killed = await new Supervised(command, named).started();
+  const { pid } = await killed.event('spawned');
+  killed.kill('SIGHUP');
+  await killed.until(() => existsSync(file('finishing')));
+  killed.kill('SIGKILL');
+  await killed.until(() => processIds(killed.pid)?.zombie !== false);
+  await using next = new Supervised(command, { ...named, runtime: killed.runtime });
+  await next.event('state', ({ generation, state }) => generation === 2 && state === 'exited');
+  writeFileSync(file('finish'), '');
+  await next.until(() => processIds(Number(pid))?.zombie !== false);
+  expect(readFileSync(file('finishing'), 'utf8')).toBe('told once\n');
   expect(await next.stop()).toMatchObject({ left: [] });
 });
 
