@@ -4,6 +4,7 @@ import { readablesOf } from './epoll.ts';
 import { isForbidden, isShortage } from './errno.ts';
 import { readMemory } from './memory.ts';
 import { socketInode, socketInodes } from './proc-fd.ts';
+import { isEnding } from './procfs.ts';
 
 /*
  * For which sockets a process waits: /proc/PID/task/TID/syscall (proc_pid_syscall(5)) has the call that a thread sleeps in, and
@@ -60,8 +61,8 @@ function awaitedBy(pid: number, tid: number): Iterable<number> {
     const sleep = parseSleep(readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'utf8'));
     return sleep ? socketsOf(tid, sleep) : [];
   } catch (error) {
-    if (isForbidden(error) || isShortage(error)) throw error;
-    return []; // it has ended, or is somewhere else by now
+    if (isShortage(error) || (isForbidden(error) && !isEnding(tid))) throw error;
+    return []; // it ends, or is somewhere else by now
   }
 }
 

@@ -51,6 +51,7 @@ export function hasCapability(number: number): boolean {
 /** Positions in /proc/PID/stat after the command, which is field 2 (proc_pid_stat(5)). */
 const PPID = 4 - 3;
 const SESSION = 6 - 3;
+const FLAGS = 9 - 3;
 const STARTTIME = 22 - 3;
 /** starttime counts in USER_HZ, which is 100 on every architecture that Node runs on (time(7)). */
 const MS_PER_TICK = 10;
@@ -79,6 +80,18 @@ export function isOrphan(pid: number): boolean {
   const stat = statFields(pid);
   const [ppid, session] = [Number(stat?.[PPID]), Number(stat?.[SESSION])];
   return stat !== undefined && ppid !== 0 && session !== pid && Number(statFields(ppid)?.[SESSION]) !== session;
+}
+
+/** include/linux/sched.h: since do_exit(), before it lets go of its memory. */
+const PF_EXITING = 0x4;
+
+/**
+ * Whether a process or thread has ended, or is about to. Without memory its files in /proc are root's alone
+ * (task_dump_owner(), fs/proc/base.c), until it is reaped: an ordinary user may not look into it any more.
+ */
+export function isEnding(tid: number): boolean {
+  const stat = statFields(tid);
+  return stat === undefined || (Number(stat[FLAGS]) & PF_EXITING) !== 0;
 }
 
 /** The systemd service in a control group's path (cgroups(7), /proc/PID/cgroup); not the one that runs a user's session. */

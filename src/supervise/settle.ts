@@ -3,7 +3,7 @@ import { usesOfSocket } from '../kernel/epoll.ts';
 import { isForbidden, isShortage } from '../kernel/errno.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
 import { descendants } from '../kernel/process.ts';
-import { executableOf } from '../kernel/procfs.ts';
+import { executableOf, isEnding } from '../kernel/procfs.ts';
 import type { Running } from './running.ts';
 
 /** The next look comes after a quarter of the time that has passed, and not before as much as the last one took of ours. */
@@ -52,7 +52,7 @@ function rootsOf({ pid, listening }: Pick<Running, 'pid' | 'listening'>): number
  * | somebody for each listener     | yes                                                       |
  * | somebody for some of them      | yes, if nobody has the others open any more (port probes) |
  * | nobody                         | no                                                        |
- * | it cannot be looked at (EPERM) | yes, as it listens                                        |
+ * | it cannot be looked at (EPERM) | yes, as it listens, unless that is for its end            |
  */
 function isSettled(listeners: ReadonlySet<number>, roots: readonly number[]): boolean {
   const left = new Set(listeners);
@@ -73,8 +73,16 @@ function isSettled(listeners: ReadonlySet<number>, roots: readonly number[]): bo
  */
 function waitedFor(pid: number, inodes: ReadonlySet<number>): Iterable<number> {
   const isNode = /\/node(?:js)?$/.test(executableOf(pid) ?? '');
-  if (!isNode) return awaitedIn(pid, inodes);
-  return [...inodes].filter(inode => usesOfSocket(pid, inode).entries.length > 0);
+  return isNode ? watchedIn(pid, inodes) : awaitedIn(pid, inodes);
+}
+
+function watchedIn(pid: number, inodes: ReadonlySet<number>): number[] {
+  try {
+    return [...inodes].filter(inode => usesOfSocket(pid, inode).entries.length > 0);
+  } catch (error) {
+    if (isForbidden(error) && isEnding(pid)) return [];
+    throw error;
+  }
 }
 
 function isAnyOpen(inodes: ReadonlySet<number>, roots: readonly number[]): boolean {

@@ -4,6 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import {
   childrenOf,
   formatCommand,
+  isEnding,
   isOrphan,
   parentOf,
   parsePasswd,
@@ -46,6 +47,17 @@ test('a process that is gone is described as nothing', async () => {
   expect(processFacts(child.pid)).toBeUndefined();
   expect(startTicks(child.pid)).toBeUndefined();
   expect(threadGroup(child.pid)).toBeUndefined();
+});
+
+test('who runs does not end; a zombie has ended, and who is gone', async () => {
+  expect(isEnding(process.pid)).toBe(false);
+  const child = await sleeper();
+  // Reaped when this turn of the event loop is over, and not before.
+  child.kill('SIGKILL');
+  while (!isEnding(child.pid));
+  expect(startTicks(child.pid)).toBeDefined();
+  await once(child, 'exit');
+  expect(isEnding(child.pid)).toBe(true);
 });
 
 test('a thread belongs to its process', () => {

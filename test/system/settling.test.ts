@@ -114,15 +114,16 @@ test('a Node program that stood by, and throws when it listens, has failed to st
   expect(await run.stop()).toMatchObject({ left: [] });
 });
 
-for (const [how, outcome, kind, says] of [
-  ['serve', 'ready', 'loads', ''],
-  ['fail', 'failed', 'loads', ''],
-  ['serve', 'ready', 'announces', ' and has sent READY=1'],
+for (const [how, outcome, kind, says, uid] of [
+  ['serve', 'ready', 'loads', '', 0],
+  ['fail', 'failed', 'loads', '', 0],
+  ['serve', 'ready', 'announces', ' and has sent READY=1', 0],
+  ['fail', 'failed', 'leaves', ' beside a process that has ended, as an ordinary user', NOBODY],
 ] as const) {
-  test(`while the worker of a new generation loads${says}, the old one serves, until the new one is ${outcome}`, async () => {
+  needs('linux', 'python3', ...(uid === 0 ? [] : ['root', 'setpriv'])).test(`while the worker of a new generation loads${says}, the old one serves, until the new one is ${outcome}`, async () => {
     using made = serverFolder();
     const [port, file] = [await freePort(), join(made.folder, 'loaded')];
-    await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), kind, file]).started();
+    await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), kind, file], { uid }).started();
     const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
     run.kill('SIGHUP');
     await run.line(/^2 listens$/);
