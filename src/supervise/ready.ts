@@ -157,8 +157,14 @@ export class Readiness {
     if (missing.length === 0) this.#settle();
     else if (this.#signed || this.#hasTheirKind()) {
       this.#quiet = setTimeout(() => this.#settle(), this.#signed ? QUIET_MS : this.#patienceFor(missing));
-      this.#notice ??= setTimeout(() => this.#signs.onMissing(this.#awaited), NOTICE_AFTER_MS);
+      this.#notice ??= setTimeout(() => this.#tellMissing(), NOTICE_AFTER_MS);
     }
+  }
+
+  /** They may have come meanwhile, and it only does not wait for clients yet. */
+  #tellMissing(): void {
+    const missing = this.#awaited;
+    if (missing.length > 0) this.#signs.onMissing(missing);
   }
 
   /** It listens: that will do as soon as it waits for clients, too. */

@@ -12,23 +12,31 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const LISTENER = { inode: 7, key: '127.0.0.1:80', debugger: false } as HeldListener;
+const LISTENER = listening(7, 80);
+const SECOND = listening(8, 81);
+
+function listening(inode: number, port: number): HeldListener {
+  const address = { family: 'IPv4', host: '127.0.0.1', port };
+  return { inode, key: `127.0.0.1:${port}`, address, v6only: false, debugger: false } as HeldListener;
+}
 
 /** A generation that listens, and of which nobody sees whether it waits for clients until `settle` is called. */
-function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {}, listener = LISTENER) {
+function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {}, ...listeners: HeldListener[]) {
+  const [listener = LISTENER] = listeners;
   const over = new AbortController();
   let settle: () => void = () => {};
   const waiting = new Promise<void>(fulfil => {
     settle = fulfil;
   });
   const onUnsettled = vi.fn();
+  const onMissing = vi.fn();
   const signs: ReadySigns = {
-    expected: new Set([listener]),
+    expected: new Set([listener, ...listeners]),
     has: () => true,
     isAlone: () => true,
-    onMissing: () => {},
-    settled: listeners => {
-      expect(listeners()).toEqual(new Set([listener.inode]));
+    onMissing,
+    settled: opened => {
+      expect(opened()).toContain(listener.inode);
       return waiting;
     },
     onUnsettled,
@@ -46,7 +54,7 @@ function starting(readyTimeoutMs: number, ready: SuperviseOptions['ready'] = {},
     await vi.advanceTimersByTimeAsync(ms);
     return isReady;
   };
-  return { readiness, settle, isReadyAfter, onUnsettled };
+  return { readiness, settle, isReadyAfter, onUnsettled, onMissing };
 }
 
 test('who listens is ready when it waits for clients', async () => {
@@ -65,6 +73,19 @@ test('who is never seen to wait is ready after ten seconds, and that is said aft
   expect(await isReadyAfter(7_000)).toBe(false);
   expect(onUnsettled.mock.calls).toEqual([[10_000]]);
   expect(await isReadyAfter(1)).toBe(true);
+});
+
+test('what has come a little later than the first is not said to be missing while it does not wait for clients', async () => {
+  const { readiness, isReadyAfter, onMissing } = starting(30_000, {}, LISTENER, SECOND);
+  readiness.onListen(SECOND);
+  expect(await isReadyAfter(2_000)).toBe(false);
+  expect(onMissing).not.toHaveBeenCalled();
+});
+
+test('what does not come is said to be missing after a second', async () => {
+  const { isReadyAfter, onMissing } = starting(30_000, {}, LISTENER, SECOND);
+  expect(await isReadyAfter(1_000)).toBe(false);
+  expect(onMissing.mock.calls).toEqual([[[SECOND]]]);
 });
 
 test('the deadline makes it ready before that', async () => {

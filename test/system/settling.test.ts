@@ -120,24 +120,29 @@ for (const [how, outcome, kind, says, uid] of [
   ['serve', 'ready', 'announces', ' and has sent READY=1', 0],
   ['fail', 'failed', 'leaves', ' beside a process that has ended, as an ordinary user', NOBODY],
 ] as const) {
-  needs('linux', 'python3', ...(uid === 0 ? [] : ['root', 'setpriv'])).test(`while the worker of a new generation loads${says}, the old one serves, until the new one is ${outcome}`, async () => {
-    using made = serverFolder();
-    const [port, file] = [await freePort(), join(made.folder, 'loaded')];
-    await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), kind, file], { uid }).started();
-    const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
-    run.kill('SIGHUP');
-    await run.line(/^2 listens$/);
-    await clients.more(SOME_CLIENTS);
-    expect(run.ready?.generation).toBe(1);
-    writeFileSync(file, how);
-    await run.event('state', ({ generation, state }) => generation === 2 && state === outcome);
-    await clients.more(10);
-    // An old one that ends has no handler for SIGTERM: what it has accepted by then is lost.
-    const lost = outcome === 'failed' ? NOBODY_LOST : { refused: 0, timeout: 0, other: 0 };
-    expect(await clients.stop()).toMatchObject(lost);
-    expect(run.ready?.generation).toBe(outcome === 'ready' ? 2 : 1);
-    expect(await run.stop()).toMatchObject({ left: [] });
-  });
+  needs('linux', 'python3', ...(uid === 0 ? [] : ['root', 'setpriv'])).test(
+    `while the worker of a new generation loads${says}, the old one serves, until the new one is ${outcome}`,
+    async () => {
+      using made = serverFolder();
+      const [port, file] = [await freePort(), join(made.folder, 'loaded')];
+      await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), kind, file], {
+        uid,
+      }).started();
+      const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+      run.kill('SIGHUP');
+      await run.line(/^2 listens$/);
+      await clients.more(SOME_CLIENTS);
+      expect(run.ready?.generation).toBe(1);
+      writeFileSync(file, how);
+      await run.event('state', ({ generation, state }) => generation === 2 && state === outcome);
+      await clients.more(10);
+      // An old one that ends has no handler for SIGTERM: what it has accepted by then is lost.
+      const lost = outcome === 'failed' ? NOBODY_LOST : { refused: 0, timeout: 0, other: 0 };
+      expect(await clients.stop()).toMatchObject(lost);
+      expect(run.ready?.generation).toBe(outcome === 'ready' ? 2 : 1);
+      expect(await run.stop()).toMatchObject({ left: [] });
+    },
+  );
 }
 
 /** Nothing had to be waited for, so nothing was said of it. */
