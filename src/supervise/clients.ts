@@ -4,7 +4,7 @@ import { dumpTcp } from '../kernel/sock-diag.ts';
 import type { HeldListener } from './holder.ts';
 
 /** The sockets, by inode, of clients that are connected to the ports and paths of these listeners. */
-export function clientsOn(listeners: readonly HeldListener[]): Set<number> {
+export function clientsOn(listeners: readonly Pick<HeldListener, 'address'>[]): Set<number> {
   const ports = new Set<number>();
   const paths = new Set<string>();
   for (const { address } of listeners) {

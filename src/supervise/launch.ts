@@ -6,8 +6,10 @@ import type { SeenListener } from '../kernel/all-listeners.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { executableOf } from '../kernel/procfs.ts';
+import { hasSockDiag } from '../kernel/sock-diag.ts';
 import type { Binder } from './binder.ts';
 import { childEnv } from './child-env.ts';
+import { clientsOn } from './clients.ts';
 import type { EventFacts } from './events.ts';
 import type { ExitStatus } from './generation.ts';
 import type { HeldListener, Holder } from './holder.ts';
@@ -150,7 +152,7 @@ export class Launcher {
       has: inode => this.#isOpenIn(running, inode),
       isAlone: listener => isAlone(running, listener),
       onMissing: missing => this.#host.emit({ type: 'notice', text: describeMissing(running.number, missing) }),
-      settled: listeners => settled(running, listeners),
+      settled: listeners => settled(running, listeners, inode => this.#clientsAt(inode)),
       onUnsettled: ms => this.#host.emit({ type: 'notice', text: describeUnsettled(running.number, ms) }),
       signal: running.starting.signal,
     });
@@ -324,6 +326,12 @@ export class Launcher {
     const others = this.#host.generations().filter(one => one !== running && generations.has(one.number));
     if (others.length === 0) return false;
     return others.some(one => runsIt(one.pid)) || othersWith(running, inode).some(runsIt);
+  }
+
+  /** Nobody where they are not to be seen. */
+  #clientsAt(inode: number): Set<number> {
+    const here = this.#host.holder.listeners.filter(listener => listener.inode === inode);
+    return hasSockDiag() ? clientsOn(here) : new Set();
   }
 
   #isOpenIn(running: Running, inode: number): boolean {

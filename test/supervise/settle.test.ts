@@ -2,7 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { afterEach, expect } from 'vitest';
+import type { SocketAddress } from '../../src/address.ts';
 import { close } from '../../src/kernel/fd.ts';
+import { connect, localAddress, socket } from '../../src/kernel/socket.ts';
+import { clientsOn } from '../../src/supervise/clients.ts';
 import { settled } from '../../src/supervise/settle.ts';
 import { listener } from '../fixtures/tcp.ts';
 import { endWaiters, waiter } from '../fixtures/waits.ts';
@@ -23,18 +26,32 @@ function listening(): number {
   return fd;
 }
 
+/** A client of the listener. */
+function client(fd: number): void {
+  const one = socket('IPv4');
+  open.push(one);
+  connect(one, addressOf(fd));
+}
+
+function addressOf(fd: number): SocketAddress {
+  const address = localAddress(fd);
+  if (address === undefined) throw new Error('it has no address');
+  return address;
+}
+
 /** Waits for the process to settle. */
 function settling(pid: number, fds: number[]) {
-  const inodes = new Set(fds.map(fd => fstatSync(fd).ino));
+  const byInode = new Map(fds.map(fd => [fstatSync(fd).ino, { address: addressOf(fd) }]));
   const abort = new AbortController();
   over.push(abort);
   let onLook = () => {};
   let isDone = false;
   const listeners = () => {
     onLook();
-    return inodes;
+    return new Set(byInode.keys());
   };
-  const done = settled({ pid, listening: new Set(), starting: abort }, listeners).then(() => {
+  const clientsAt = (inode: number) => clientsOn([byInode.get(inode) ?? []].flat());
+  const done = settled({ pid, listening: new Set(), starting: abort }, listeners, clientsAt).then(() => {
     isDone = true;
   });
   return {
@@ -54,6 +71,25 @@ test.each(['accept', 'fork'])('who listens has settled when it waits for clients
   expect(await isPendingAfter(5)).toBe(true);
   await process.do(call);
   await done;
+});
+
+test('who has a client has settled, also if it does not wait for another one', async () => {
+  const fd = listening();
+  const process = waiter(fd);
+  const { done, isPendingAfter } = settling(process.pid, [fd]);
+  client(fd);
+  expect(await isPendingAfter(5)).toBe(true);
+  await process.do('serve');
+  await done;
+});
+
+test('a client of one listener says nothing of another', async () => {
+  const fds = [listening(), listening()];
+  const process = waiter(...fds);
+  const { isPendingAfter } = settling(process.pid, fds);
+  client(fds[0] ?? 0);
+  await process.do('serve');
+  expect(await isPendingAfter(30)).toBe(true);
 });
 
 test('of several listeners each is waited for, but for those that are closed again', async () => {

@@ -145,13 +145,32 @@ for (const [how, outcome, kind, says, uid] of [
   );
 }
 
+/** Nothing that was said is about a wait for clients. */
+function expectNoWaitTold({ events }: Supervised): void {
+  expect(events.filter(event => event.type === 'notice' && event.text.includes('does not wait'))).toEqual([]);
+}
+
+test('a new generation that is busy with a client is ready before it waits for the next one', async () => {
+  using made = serverFolder();
+  const [port, file] = [await freePort(), join(made.folder, 'loaded')];
+  await using run = await new Supervised(['python3', LISTENS_EARLY_PY, String(port), 'busy', file]).started();
+  const clients = new FreshClients({ port, host: '127.0.0.1' }, httpGet);
+  run.kill('SIGHUP');
+  await run.event('state', ({ generation, state }) => generation === 2 && state === 'ready');
+  writeFileSync(file, 'serve');
+  await clients.more(10);
+  expect(await clients.stop()).toMatchObject({ refused: 0, timeout: 0, other: 0 });
+  expectNoWaitTold(run);
+  expect(await run.stop()).toMatchObject({ left: [] });
+});
+
 /** Nothing had to be waited for, so nothing was said of it. */
 async function expectNothingSaid(command: string[], options: RunOptions = {}): Promise<void> {
   await using run = await new Supervised(command, options).started();
   await run.restart();
   const { left } = await run.stop();
   expect(left).toEqual([]);
-  expect(run.events.filter(event => event.type === 'notice' && event.text.includes('does not wait'))).toEqual([]);
+  expectNoWaitTold(run);
 }
 
 test('a listener that was opened to see whether its port is free is not waited for', async () => {
