@@ -18,13 +18,18 @@ interface Begin {
   keepsSignal(pass: () => void, args: readonly unknown[]): boolean;
 }
 
+/**
+ * Deno loads what NODE_OPTIONS names, too (2.9), and ends a program that reads a variable for which it has no --allow-env. All
+ * that is below is about Node's own servers.
+ */
+const { argv, execArgv, env } = process.versions.deno === undefined ? process : { argv: [], execArgv: [], env: {} };
 const { NODE_OPTIONS, RELISTEN_DIR, RELISTEN_GENERATION, RELISTEN_INTERCEPT, RELISTEN_STANDBY, RELISTEN_STOP_SIGNAL } =
-  process.env;
+  env as NodeJS.ProcessEnv;
 
 const STOP_SIGNAL = (RELISTEN_STOP_SIGNAL ?? 'SIGTERM') as NodeJS.Signals;
 
 /** As Node made it: programs change it for what they start (ts-node). */
-const started = { script: process.argv[1], options: [...process.execArgv, NODE_OPTIONS ?? ''] };
+const started = { script: argv[1], options: [...execArgv, NODE_OPTIONS ?? ''] };
 let begun: Begin | undefined;
 
 if (RELISTEN_DIR !== undefined && RELISTEN_GENERATION !== undefined && process.platform === 'linux') {

@@ -283,6 +283,23 @@ test('a program whose hook has lost its files serves all the same, and says so',
   expect(run.stderr).toMatch(/RelistenWarning: The relisten hook does not work here: .*begin\.cjs/);
 });
 
+test('Deno, which loads it too, and ends who reads a variable without the right to, is left alone', () => {
+  const deno = join(temporaryFolder(), 'deno.cjs');
+  writeFileSync(
+    deno,
+    `Object.defineProperty(process, 'versions', { value: { ...process.versions, deno: '2.9.6' } });
+    const get = (env, name) => {
+      if (/^(NODE|RELISTEN)_/.test(String(name))) throw new Error(\`Requires env access to "\${name}"\`);
+      return Reflect.get(env, name);
+    };
+    process.env = new Proxy(process.env, { get });`,
+  );
+  const env = { ...process.env, RELISTEN_DIR: '/nowhere', RELISTEN_GENERATION: '1' };
+  const program = 'process.stdout.write("runs")';
+  const run = spawnSync(process.execPath, ['-r', deno, '-r', HOOK, '-e', program], { env, encoding: 'utf8' });
+  expect(run).toMatchObject({ status: 0, stdout: 'runs', stderr: '' });
+});
+
 test('a thread that listened and has ended is not waited for', () => {
   const thread = `${ONCE_LOADED}; require('node:http').createServer().listen(0, () => onceLoaded(() => process.exit()))`;
   const program = `
