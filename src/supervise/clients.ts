@@ -1,7 +1,11 @@
+import type { SocketState } from '../inspection.ts';
 import { socketInodes } from '../kernel/proc-fd.ts';
-import { readUnixTable } from '../kernel/proc-net.ts';
-import { dumpTcp } from '../kernel/sock-diag.ts';
+import { readTcpTable, readUnixTable } from '../kernel/proc-net.ts';
+import { dumpTcp, hasSockDiag } from '../kernel/sock-diag.ts';
 import type { HeldListener } from './holder.ts';
+
+/** Of who may still be answered. */
+const SERVED: SocketState[] = ['ESTABLISHED', 'CLOSE_WAIT'];
 
 /** The sockets, by inode, of clients that are connected to the ports and paths of these listeners. */
 export function clientsOn(listeners: readonly Pick<HeldListener, 'address'>[]): Set<number> {
@@ -12,8 +16,10 @@ export function clientsOn(listeners: readonly Pick<HeldListener, 'address'>[]): 
     else ports.add(address.port);
   }
   const found = new Set<number>();
-  for (const localPort of ports) {
-    for (const socket of dumpTcp({ localPort, states: ['ESTABLISHED', 'CLOSE_WAIT'] })) found.add(socket.inode);
+  for (const port of ports) {
+    for (const { state, inode } of hasSockDiag() ? dumpTcp({ localPort: port, states: SERVED }) : readTcpTable(port)) {
+      if (SERVED.includes(state)) found.add(inode);
+    }
   }
   if (paths.size === 0) return found;
   for (const { path, state, inode } of readUnixTable()) {

@@ -90,7 +90,7 @@ function lookAfter(running: Running, { signal, listeners }: Ending): () => void 
 /**
  * The stop signal to those whose main process has ended without them: workers that go on accepting (php -S), helpers (squid's
  * pinger). Each gets it once, and none while it, or one below it, serves a client: a child that was forked for a connection
- * (sshd, socketserver.ForkingMixIn) finishes it. Where clients are not to be seen nobody gets it.
+ * (sshd, socketserver.ForkingMixIn) finishes it. Where clients are not to be seen (another network namespace) nobody gets it.
  */
 function tellRest(running: Running, signal: NodeJS.Signals, listeners: readonly HeldListener[]): void {
   const { untold } = running;

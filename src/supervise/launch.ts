@@ -6,7 +6,6 @@ import type { SeenListener } from '../kernel/all-listeners.ts';
 import type { Poller } from '../kernel/poll.ts';
 import { ownersOf } from '../kernel/proc-fd.ts';
 import { executableOf } from '../kernel/procfs.ts';
-import { hasSockDiag } from '../kernel/sock-diag.ts';
 import type { Binder } from './binder.ts';
 import { childEnv } from './child-env.ts';
 import { clientsOn } from './clients.ts';
@@ -328,10 +327,8 @@ export class Launcher {
     return others.some(one => runsIt(one.pid)) || othersWith(running, inode).some(runsIt);
   }
 
-  /** Nobody where they are not to be seen. */
   #clientsAt(inode: number): Set<number> {
-    const here = this.#host.holder.listeners.filter(listener => listener.inode === inode);
-    return hasSockDiag() ? clientsOn(here) : new Set();
+    return clientsOn(this.#host.holder.listeners.filter(listener => listener.inode === inode));
   }
 
   #isOpenIn(running: Running, inode: number): boolean {
