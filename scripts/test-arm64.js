@@ -26,7 +26,7 @@ const PROGRAMS = {
 /** What the tests need there. */
 const PACKAGES = 'iproute2,procps,util-linux,python3,busybox-static,nginx-light,redis-server,strace,libatomic1,kmod';
 /** Debian's kernel has none of these built in. */
-const MODULES = ['inet_diag', 'tcp_diag', 'unix_diag', 'ipv6'];
+const MODULES = ['inet_diag', 'tcp_diag', 'unix_diag', 'ipv6', 'tun'];
 
 const INIT = `#!/bin/bash
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
@@ -81,8 +81,10 @@ function makeMachine() {
   }
   writeFileSync(join(root, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n');
   const [version = ''] = readdirSync(join(root, 'usr/lib/modules'));
-  for (const kind of ['drivers', 'sound'])
-    rmSync(join(root, 'usr/lib/modules', version, 'kernel', kind), { recursive: true });
+  const modules = join(root, 'usr/lib/modules', version, 'kernel');
+  const drivers = readdirSync(join(modules, 'drivers')).filter(kind => kind !== 'net');
+  const hardware = [...drivers, 'net/ethernet', 'net/wireless'].map(kind => join(modules, 'drivers', kind));
+  for (const waste of [...hardware, join(modules, 'sound')]) rmSync(waste, { recursive: true, force: true });
   renameSync(root, MACHINE);
 }
 

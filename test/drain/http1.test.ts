@@ -279,7 +279,7 @@ test('a silent connection does not hold the drain up, but is answered while it l
 test('what waits in the accept queue is accepted and answered', async () => {
   const server = await serve(hello);
   const opening = Array.from({ length: 50 }, () => connectTo(server));
-  const draining = drain(server, QUICK);
+  const draining = drain(server);
   const opened = await Promise.all(opening);
   const answers = await Promise.all(opened.map(client => client.get('/').response()));
   expect(answers.map(answer => answer?.status)).toEqual(opened.map(() => 200));
