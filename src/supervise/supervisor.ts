@@ -194,9 +194,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   async #adopt({ generation, pid, listeners, notices }: Adopted, what: string): Promise<void> {
-    const running = this.#newRunning(generation);
-    running.pid = pid;
-    running.become('ready');
+    const running = await this.#newAdopted(generation, pid);
     for (const listener of listeners) {
       listener.generations.add(generation);
       this.#emit({ type: 'held', address: formatAddress(listener.address) });
@@ -206,19 +204,24 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#lastReady = generation;
     this.#current = running;
     this.#emit({ type: 'state', generation, state: 'ready', pid, reason: what });
+  }
+
+  /** Somebody else has started it, so that its end is not ours to be told. */
+  async #newAdopted(generation: number, pid: number): Promise<Running> {
     const { watchEnd } = await adoption();
+    const running = this.#newRunning(generation);
+    running.pid = pid;
+    running.become('ready');
     watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
+    return running;
   }
 
   /** Ends the other generations of the supervisor that was killed: the adopted one serves. */
   async #endLeftBeside(adopted: Adopted): Promise<void> {
-    const { leftBeside, watchEnd } = await adoption();
+    const { leftBeside } = await adoption();
     for (const { generation, pid } of leftBeside(adopted, this.#home.directory)) {
       this.#number = Math.max(this.#number, generation); // its number is taken
-      const running = this.#newRunning(generation);
-      running.pid = pid;
-      running.become('ready');
-      watchEnd(pid, this.#poller, () => this.#onExit(running, { code: null, signal: null }));
+      const running = await this.#newAdopted(generation, pid);
       const text = `Generation ${generation} was left by a relisten that was killed, too: it is ended`;
       this.#emit({ type: 'notice', text });
       void this.#drain(running);
