@@ -1,7 +1,8 @@
 /*
  * What a restart does to latency: the 99th percentile of what fell due while a restart went on, against that of what fell
  * due while two processes of the same server ran, without one. The same load on the same server, in turns; and where each
- * new process warms itself up before it listens (--warm-http).
+ * new process warms itself up before it listens (--warm-http), and where the old one goes on serving beside it for a while
+ * (--slow-start).
  *
  * And what a process costs that is merely young: the same load for its first second, with nothing else going on (it has
  * booted and is idle, there is no supervisor, no process before it, no restart), against a second of a warm one.
@@ -23,6 +24,9 @@ const ROUNDS = Number(process.argv[2] ?? 5);
 const RESTARTS = 6;
 /** How long a restart of this server takes, with its drain: what falls due in that time counts in both. */
 const AS_LONG = '1s';
+const SLOW_START = '6s';
+/** With the drain behind it. */
+const AS_LONG_SLOWLY = '7s';
 const SERVER = fileURLToPath(new URL('./restart/servers/express.js', import.meta.url));
 /** Until a process has finished what it does after its start. */
 const REST_MS = 700;
@@ -42,7 +46,8 @@ const warming = await supervise('warming', '--warm-http', '/', '--warm-http', 'P
 // It gets no clients: what it costs is that it is there.
 const besidePort = await freePort();
 const beside = start([SERVER], { ...env, PORT: String(besidePort) });
-await Promise.all([usual.port, warming.port, besidePort].map(listening));
+const slow = await supervise('slow', '--slow-start', SLOW_START);
+await Promise.all([usual.port, warming.port, slow.port, besidePort].map(listening));
 
 /** @typedef {Map<string, number>} Latencies the p99 of each class of clients, in milliseconds */
 /** @type {Latencies[]} */
@@ -52,17 +57,20 @@ const restarting = [];
 /** @type {Latencies[]} */
 const restartingWarm = [];
 /** @type {Latencies[]} */
+const restartingSlowly = [];
+/** @type {Latencies[]} */
 const warm = [];
 /** @type {Latencies[]} */
 const young = [];
 let lost = 0;
 for (let round = 0; round < ROUNDS; round++) {
-  resting.push(await p99(usual, 'true', 1));
+  resting.push(await p99(usual, 'true', AS_LONG, 1));
   // Not by `relisten restart`, which boots a Node of its own on the processors that the clients need.
-  restarting.push(await p99(usual, `kill -HUP ${usual.child.pid}`, 1 + RESTARTS));
-  restartingWarm.push(await p99(warming, `kill -HUP ${warming.child.pid}`, 1 + RESTARTS));
+  restarting.push(await p99(usual, `kill -HUP ${usual.child.pid}`, AS_LONG));
+  restartingWarm.push(await p99(warming, `kill -HUP ${warming.child.pid}`, AS_LONG));
+  restartingSlowly.push(await p99(slow, `kill -HUP ${slow.child.pid}`, AS_LONG_SLOWLY));
 }
-for (const { child } of [usual, warming]) child.kill();
+for (const { child } of [usual, warming, slow]) child.kill();
 await load(besidePort, WARM_UP_MS);
 for (let sample = 0; sample < ROUNDS * RESTARTS; sample++) {
   const fresh = await freePort();
@@ -86,6 +94,8 @@ for (const name of resting[0]?.keys() ?? []) {
   goal(`${name}: restart ÷ two processes`, ratio(restarting, resting), '×', { atMost: 2 });
   goal(`${name}: p99 during a restart with --warm-http`, quantile(of(restartingWarm)), 'ms');
   goal(`${name}: restart with --warm-http ÷ two processes`, ratio(restartingWarm, resting), '×', { atMost: 2 });
+  goal(`${name}: p99 during a restart with --slow-start`, quantile(of(restartingSlowly)), 'ms');
+  goal(`${name}: restart with --slow-start ÷ two processes`, ratio(restartingSlowly, resting), '×', { atMost: 2 });
   goal(`${name}: p99 of a second of a warm process alone`, quantile(of(warm)), 'ms');
   goal(`${name}: p99 of the first second of a process alone`, quantile(of(young)), 'ms');
   goal(`${name}: first second ÷ warm, without any restart`, ratio(young, warm), '×');
@@ -127,13 +137,14 @@ async function load(at, forMs) {
 }
 
 /**
- * Of what fell due in the second from each restart's beginning, by class of clients.
+ * Of what fell due from each restart's beginning on, by class of clients.
  * @param {{ port: number }} server
  * @param {string} restart a shell command
+ * @param {string} asLong what counts as the restart
  * @param {number} versions how many must have answered
  */
-async function p99({ port }, restart, versions) {
-  const args = ['prove', '--json', '--allow', '1000000', '--restarts', String(RESTARTS), '--least', AS_LONG];
+async function p99({ port }, restart, asLong, versions = 1 + RESTARTS) {
+  const args = ['prove', '--json', '--allow', '1000000', '--restarts', String(RESTARTS), '--least', asLong];
   const load = ['--url', `http://127.0.0.1:${port}/`, '--slow-path', '/slow', '--restart', restart];
   const { stdout } = await run(process.execPath, [RELISTEN, ...args, ...load], { env, maxBuffer: 1 << 28 });
   /** @type {{ load: { failed: number, generations: unknown[], classes: { name: string, phases: { restart: { latency: { p99: number } } } }[] } }} */

@@ -26,8 +26,8 @@ export class EventLines {
     const lines: EventLine[] = [];
     let ready: EventLine | undefined;
     for (const event of events) {
-      if (event.type === 'state' && event.state === 'draining' && ready) {
-        ready.text += `; generation ${event.generation} draining`;
+      if (event.type === 'state' && makesWay(event.state) && ready) {
+        ready.text += `; generation ${event.generation} ${event.state}`;
         this.#last.set(event.generation, event);
         continue;
       }
@@ -49,12 +49,16 @@ export class EventLines {
         return { weight: 'aside', text: `${who} starting` };
       case 'ready':
         return { weight: 'good', text: `${who} ready (${[pidText(event), took || event.reason].join(', ')})` };
+      case 'yielding':
       case 'draining':
-        return { weight: 'aside', text: `${who} draining` };
+        return { weight: 'aside', text: `${who} ${event.state}` };
       case 'exited':
         this.#last.delete(event.generation);
         if (before?.state === 'draining') return { weight: 'aside', text: `${who} gone after ${took}` };
-        return { weight: event.exit?.code === 0 ? 'aside' : 'bad', text: `${who} ${describeExit(event.exit)}` };
+        return {
+          weight: event.exit?.code === 0 ? 'aside' : 'bad',
+          text: `${who} ${describeExit(event.exit)}${this.#whoGoesOn()}`,
+        };
       case 'failed':
         this.#last.delete(event.generation);
         return { weight: 'bad', text: `${who} ${howItFailed(event, took)}${this.#whoGoesOn()}` };
@@ -62,9 +66,15 @@ export class EventLines {
   }
 
   #whoGoesOn(): string {
-    const [ready] = [...this.#last].find(([, { state }]) => state === 'ready') ?? [];
-    return ready === undefined ? '' : `; generation ${ready} goes on`;
+    const serving = [...this.#last].filter(([, { state }]) => state === 'ready' || state === 'yielding');
+    const [newest] = serving.at(-1) ?? [];
+    return newest === undefined ? '' : `; generation ${newest} goes on`;
   }
+}
+
+/** For the one that has become ready. */
+function makesWay(state: GenerationState): boolean {
+  return state === 'yielding' || state === 'draining';
 }
 
 /** Its exit says nothing where another reason was there first: relisten ended it then. */

@@ -8,6 +8,7 @@ import { hasCapability } from '../kernel/procfs.ts';
 import { defaultName } from '../supervise/name.ts';
 import { checkPorts, DEFAULTS, type PortOption, type SuperviseOptions } from '../supervise/options.ts';
 import { findUser, mayRead, type User } from '../supervise/user.ts';
+import { formatDuration } from './duration.ts';
 import { hasKeyboard } from './keys.ts';
 
 /** The options of `relisten run` as commander parsed them. */
@@ -25,6 +26,7 @@ export interface RunFlags {
   readyNotify?: true;
   readyTimeout?: number;
   strategy?: SuperviseOptions['strategy'];
+  slowStart?: number;
   stopSignal?: NodeJS.Signals;
   drain?: number;
   maxDraining?: number;
@@ -80,6 +82,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
   const ports = flags.port ?? [];
   checkPorts(ports);
   checkWarmHttp(flags);
+  checkSlowStart(flags);
   const here = currentDirectory();
   const cwd = checkDirectory(resolve(here, flags.cwd ?? ''));
   const envFile = flags.envFile === undefined ? undefined : checkEnvFile(resolve(here, flags.envFile));
@@ -98,6 +101,7 @@ export function toRunOptions(command: string[], flags: RunFlags): RunOptions {
       ready: { notify, http, tcp, line },
       readyTimeoutMs: flags.readyTimeout ?? DEFAULTS.readyTimeoutMs,
       strategy: flags.strategy ?? DEFAULTS.strategy,
+      slowStartMs: flags.slowStart ?? DEFAULTS.slowStartMs,
       stopSignal: flags.stopSignal ?? DEFAULTS.stopSignal,
       drainMs: flags.drain ?? DEFAULTS.drainMs,
       maxDraining: flags.maxDraining ?? DEFAULTS.maxDraining,
@@ -128,6 +132,14 @@ function checkWarmHttp({ warmHttp, hook, strategy }: RunFlags): void {
     ? strategy === 'stop-first' && '--strategy stop-first, in which nobody serves meanwhile'
     : '--no-hook, which is what warms a Node program up';
   if (why) throw invalidArgument('--warm-http', warmHttp.join(', '), `nothing together with ${why}`);
+}
+
+/** @throws RelistenError where no two generations ever serve together */
+function checkSlowStart({ slowStart, strategy }: RunFlags): void {
+  if (!slowStart || strategy !== 'stop-first') return;
+  const accepted =
+    'nothing together with --strategy stop-first, in which the old one has ended before the new one starts';
+  throw invalidArgument('--slow-start', formatDuration(slowStart), accepted);
 }
 
 function standbyOf({ standby }: RunFlags): number | undefined {

@@ -59,30 +59,42 @@ export function statusLines(status: Status): string[] {
 function summarise({ generations, stopping }: Status): string {
   const ready = generations.find(each => each.state === 'ready');
   const starting = generations.find(each => each.state === 'starting');
+  const yielding = generations.find(each => each.state === 'yielding');
   const draining = generations.filter(each => each.state === 'draining').length;
   const parts = [
     ...(stopping ? ['stopping'] : []),
     ...(ready ? [`ready (generation ${ready.generation})`] : []),
     ...(starting ? [`starting (generation ${starting.generation})`] : []),
+    ...(yielding ? [`yielding (generation ${yielding.generation})`] : []),
     ...(draining > 0 ? [`${draining} draining`] : []),
   ];
   return parts.join(', ') || 'nothing runs';
 }
 
-function generationRows({ generations, drainMs }: Status): string[][] {
+function generationRows(status: Status): string[][] {
+  const { generations } = status;
   return generations.map(each => [
     String(each.generation),
     each.state,
     each.pid === undefined ? '' : `pid ${each.pid}`,
     formatDuration(each.ageMs),
     plural(each.connections, 'connection'),
-    [remark(each, drainMs), each.status].filter(Boolean).join('; '),
+    [remark(each, status), each.status].filter(Boolean).join('; '),
   ]);
 }
 
-function remark({ state, startedAt, since, ageMs }: GenerationStatus, drainMs: number): string {
+function remark(
+  { state, startedAt, since, ageMs }: GenerationStatus,
+  { generations, drainMs, slowStartMs }: Status,
+): string {
+  const now = startedAt + ageMs;
+  if (state === 'yielding') {
+    const successor = generations.find(each => each.state === 'ready');
+    if (!successor) return 'serves until another is ready';
+    return `serves for another ${formatDuration(successor.since + slowStartMs - now)}`;
+  }
   if (state !== 'draining') return '';
-  const leftMs = since + drainMs - (startedAt + ageMs);
+  const leftMs = since + drainMs - now;
   return `killed in ${formatDuration(leftMs)} at the latest`;
 }
 
@@ -110,7 +122,8 @@ export function failureLines(name: string, outcome: RestartOutcome & { ok: false
 /** @param status after the restart; undefined where relisten has not answered */
 function whoServes(status: Status | undefined): string {
   if (!status) return 'No other generation was ready, and relisten does not answer any more.';
-  const ready = status.generations.find(each => each.state === 'ready');
+  const inState = (state: GenerationStatus['state']) => status.generations.find(each => each.state === state);
+  const ready = inState('ready') ?? inState('yielding');
   if (ready) return `Generation ${ready.generation} (pid ${ready.pid}) goes on as before.`;
   if (status.stopping) return 'No other generation was ready, and relisten is ending.';
   const clients = status.listeners.length === 0 ? 'nobody listens' : 'clients wait';

@@ -4,7 +4,7 @@ import { RelistenError } from '../errors.ts';
 import type { Counts } from './counts.ts';
 import type { Status } from './status.ts';
 
-const STATES = ['starting', 'ready', 'draining'] as const;
+const STATES = ['starting', 'ready', 'yielding', 'draining'] as const;
 const START_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** What GET /metrics answers, in the text format of Prometheus. */

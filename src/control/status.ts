@@ -20,6 +20,8 @@ export interface Status {
   way: Way & { text: string };
   strategy: 'overlap' | 'stop-first';
   drainMs: number;
+  /** How long the old generation goes on serving beside the new one; 0: not at all. */
+  slowStartMs: number;
   /** It ends, and starts nothing any more. */
   stopping: boolean;
   generations: GenerationStatus[];
@@ -79,6 +81,7 @@ export function statusOf(supervisor: Supervisor, { version, startedAt, way }: St
     way: { ...way, text: describeWay(way) },
     strategy: options.strategy,
     drainMs: options.drainMs,
+    slowStartMs: options.slowStartMs,
     stopping: supervisor.stopping,
     generations: generations.map(running => generationStatus(running, connections.get(running.number) ?? 0, now)),
     listeners: holder.listeners.map(listener => listenerStatus(listener, alive)),

@@ -3,9 +3,10 @@ import { drain, loadCourse } from '../drain/drain.ts';
 import type { DrainOptions } from '../drain/options.ts';
 import type { Draining } from '../drain/report.ts';
 import { settleShapes } from '../drain/shapes.ts';
+import { SlowHandoff } from '../drain/slow-handoff.ts';
 import { rememberAddress } from '../handoff/describe.ts';
 import { type Giver, openGiver } from '../handoff/give.ts';
-import { type Ready, successorOf } from '../handoff/rendezvous.ts';
+import { type Ready, successorOf, watchDirectory } from '../handoff/rendezvous.ts';
 import { countRequests } from '../handoff/requests.ts';
 import { openTaker, type Taker } from '../handoff/take.ts';
 import { warnOnce } from '../handoff/warn.ts';
@@ -35,6 +36,12 @@ export class Lifetime {
   readonly #around: Surroundings | undefined;
   readonly #servers = new Set<Server>();
   #taker: Taker | undefined;
+  /** Ends the watch for a successor, where there is a slow start. */
+  #unwatch: (() => void) | undefined;
+  /** For which generation connections are handed off, or were to be, while this one goes on serving. */
+  #successor = 0;
+  /** Ends that. */
+  #endSlowHandoff: (() => Promise<void>) | undefined;
   #stopping = false;
 
   /** @param around undefined where nobody is to hand anything to, or to receive from */
@@ -65,6 +72,38 @@ export class Lifetime {
     } catch (error) {
       warnOnce(`Connections of the older generation are closed instead of received: ${explain(error)}`);
     }
+    this.#watchForSuccessor(this.#around);
+  }
+
+  #watchForSuccessor(around: Surroundings): void {
+    if (around.slowStartMs === 0 || this.#unwatch) return;
+    this.#unwatch = watchDirectory(around.directory, () => this.#lookForSuccessor(around));
+    this.#lookForSuccessor(around);
+  }
+
+  #lookForSuccessor(around: Surroundings): void {
+    const ready = successorOf(around);
+    if (!ready || ready.generation <= this.#successor || this.#stopping) return;
+    this.#successor = ready.generation;
+    const ended = this.#endSlowHandoff?.();
+    const running = this.#handOffSlowly(ready, around.slowStartMs, ended);
+    let ending: Promise<void> | undefined;
+    this.#endSlowHandoff = () => {
+      ending ??= running.then(end => end?.());
+      return ending;
+    };
+  }
+
+  /** @returns what ends it; undefined where nobody receives */
+  async #handOffSlowly(ready: Ready, ms: number, before?: Promise<void>): Promise<(() => Promise<void>) | undefined> {
+    await before;
+    const giver = await this.#openGiver(ready);
+    if (!giver) return undefined;
+    const handOff = new SlowHandoff(this.#servers, (socket, about) => giver.handOff(socket, about), ms);
+    return async () => {
+      await handOff.stop();
+      await giver.close();
+    };
   }
 
   /** Drains all servers, or these, and hands off what is idle if another generation is ready, unless it cannot be for that. */
@@ -73,7 +112,15 @@ export class Lifetime {
     const ready = mayHandOff && this.#around ? successorOf(this.#around) : undefined;
     const opening = ready && this.#openGiver(ready);
     let giver: Giver | undefined;
+    const slowHandoffEnded = this.#endSlowHandoff?.();
     const handingOff: DrainOptions = {
+      ...(slowHandoffEnded && {
+        onNotReady: async () => {
+          // Two must not offer the same.
+          await slowHandoffEnded;
+          await options.onNotReady?.();
+        },
+      }),
       onStoppedAccepting: async () => {
         giver = await opening;
         await options.onStoppedAccepting?.();
@@ -85,11 +132,16 @@ export class Lifetime {
     return Object.assign(closed, { events: draining.events });
   }
 
-  /** Receives no more. */
+  /** Receives no more, and hands off no more. */
   async close(): Promise<void> {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    const slowHandoffEnded = this.#endSlowHandoff?.();
+    this.#endSlowHandoff = undefined;
     const taker = this.#taker;
     this.#taker = undefined;
     await taker?.close();
+    await slowHandoffEnded;
   }
 
   async #openGiver(ready: Ready): Promise<Giver | undefined> {

@@ -10,6 +10,8 @@ export interface Surroundings {
   stopSignal: NodeJS.Signals;
   /** When the supervisor ends what has not ended by itself, in milliseconds after that signal (RELISTEN_DRAIN_MS). */
   drainMs: number;
+  /** How long this generation goes on serving when the next one is ready, before that signal (RELISTEN_SLOW_START_MS). */
+  slowStartMs: number;
   /** Whether the supervisor answers bind(2) and listen(2) (RELISTEN_INTERCEPT). */
   intercepted: boolean;
   /** Whether the next generation starts when this one is gone (RELISTEN_STRATEGY). */
@@ -20,15 +22,20 @@ export interface Surroundings {
 export function readSurroundings(env: NodeJS.ProcessEnv): Surroundings | undefined {
   const generation = Number(env.RELISTEN_GENERATION);
   if (!env.RELISTEN_DIR || !Number.isSafeInteger(generation) || generation < 1) return undefined;
-  const drainMs = Number(env.RELISTEN_DRAIN_MS ?? Number.NaN);
   return {
     directory: env.RELISTEN_DIR,
     generation,
     stopSignal: isSignal(env.RELISTEN_STOP_SIGNAL) ? env.RELISTEN_STOP_SIGNAL : 'SIGTERM',
-    drainMs: Number.isFinite(drainMs) && drainMs >= 0 ? drainMs : 30_000,
+    drainMs: milliseconds(env.RELISTEN_DRAIN_MS) ?? 30_000,
+    slowStartMs: milliseconds(env.RELISTEN_SLOW_START_MS) ?? 0,
     intercepted: env.RELISTEN_INTERCEPT !== '0',
     stopFirst: env.RELISTEN_STRATEGY === 'stop-first',
   };
+}
+
+function milliseconds(text: string | undefined): number | undefined {
+  const ms = Number(text ?? Number.NaN);
+  return Number.isFinite(ms) && ms >= 0 ? ms : undefined;
 }
 
 function isSignal(name: string | undefined): name is NodeJS.Signals {

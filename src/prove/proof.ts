@@ -5,7 +5,7 @@ export interface GenerationEvent {
   /** Milliseconds since the load started. */
   at: number;
   generation: string;
-  state: 'starting' | 'ready' | 'draining' | 'exited' | 'failed';
+  state: 'starting' | 'ready' | 'yielding' | 'draining' | 'exited' | 'failed';
 }
 
 /** One restart, as whoever asked for it saw it. Times are milliseconds since the load started. */

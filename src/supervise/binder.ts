@@ -25,7 +25,7 @@ export interface BinderHost {
   /** Whether a generation that was ready before this one listened on it. */
   hasServed(listener: HeldListener, before: Running): boolean;
   /** Ends the ready generation and releases these, which block what a starting one binds. */
-  yieldTo(running: Running, listeners: HeldListener[]): Promise<void>;
+  makeWayFor(running: Running, listeners: HeldListener[]): Promise<void>;
 }
 
 /**
@@ -80,8 +80,8 @@ export class Binder {
     const answer = answerTo(running.state, left);
     if (answer === 'beside' && failureOf(() => bindBeside(fd, wanted.address, fds)) === undefined) return 'beside';
     // Connections may be in the way, too, that were accepted without SO_REUSEADDR: of a server that was taken.
-    const mustYield = answer === 'stop-first' || (answer === 'beside' && running.state === 'starting');
-    if (mustYield) await this.#yieldTo(running, listeners);
+    const mustMakeWay = answer === 'stop-first' || (answer === 'beside' && running.state === 'starting');
+    if (mustMakeWay) await this.#makeWayFor(running, listeners);
     return undefined;
   }
 
@@ -108,10 +108,10 @@ export class Binder {
   }
 
   /** Passed listeners are open in the starting generation, too: they are closed for all who have them. */
-  async #yieldTo(running: Running, listeners: HeldListener[]): Promise<void> {
+  async #makeWayFor(running: Running, listeners: HeldListener[]): Promise<void> {
     const passed = listeners.filter(({ pinned }) => pinned).map(({ fd }) => duplicate(fd));
     try {
-      await this.#host.yieldTo(running, listeners);
+      await this.#host.makeWayFor(running, listeners);
       for (const fd of passed) shutdown(fd, 'both');
     } finally {
       for (const fd of passed) close(fd);

@@ -41,6 +41,7 @@ export function childEnv(options: SuperviseOptions, facts: ChildEnvFacts): NodeJ
   env.RELISTEN_INTERCEPT = options.intercept ? '1' : '0';
   env.RELISTEN_STRATEGY = options.strategy;
   env.RELISTEN_STOP_SIGNAL = options.stopSignal;
+  env.RELISTEN_SLOW_START_MS = String(options.slowStartMs);
   env.RELISTEN_DRAIN_MS = String(options.drainMs);
   if (options.warmHttp.length > 0) env.RELISTEN_WARM_HTTP = JSON.stringify(options.warmHttp);
   env.NOTIFY_SOCKET = facts.notifySocket;

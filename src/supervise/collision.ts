@@ -35,8 +35,8 @@ export function isAbandoned({ pinned, openHere, openElsewhere, served }: Collisi
  * | (there is none left)                  | any               | free                                                    |
  * | open in it; if pinned, given to it    | any               | refuse, as the kernel does                              |
  * | pinned                                | starting          | stop-first: the generation that has it ends before      |
- * | any other                             | starting, ready   | beside: both are bound, and the other one's clients     |
- * |                                       |                   | notice nothing                                          |
+ * | any other                             | starting, ready,  | beside: both are bound, and the other one's clients     |
+ * |                                       | yielding          | notice nothing                                          |
  * | any                                   | any other         | refuse                                                  |
  */
 export function answerTo(
@@ -46,5 +46,5 @@ export function answerTo(
   if (collisions.length === 0) return 'free';
   if (collisions.some(({ pinned, given, openHere }) => (pinned ? given : openHere))) return 'refuse';
   if (collisions.some(({ pinned }) => pinned)) return state === 'starting' ? 'stop-first' : 'refuse';
-  return state === 'starting' || state === 'ready' ? 'beside' : 'refuse';
+  return ['starting', 'ready', 'yielding'].includes(state) ? 'beside' : 'refuse';
 }

@@ -1,19 +1,21 @@
 /**
  * One run of the supervised command.
  *
- * | state    | spawned and answering         | what may follow                          |
- * |----------|-------------------------------|------------------------------------------|
- * | starting | not yet                       | ready; failed (exit, late, cannot spawn) |
- * | ready    | yes                           | draining; exited (by itself, or a crash) |
- * | draining | finishes what it has          | exited                                   |
- * | exited   | gone after it had been ready  | nothing                                  |
- * | failed   | gone, and never was ready     | nothing                                  |
+ * | state    | spawned and answering                        | what may follow                                    |
+ * |----------|----------------------------------------------|----------------------------------------------------|
+ * | starting | not yet                                      | ready; failed (exit, late, cannot spawn)           |
+ * | ready    | yes                                          | yielding; draining; exited (by itself, or a crash) |
+ * | yielding | yes, beside its successor, for a slow start  | draining; exited                                   |
+ * | draining | finishes what it has                         | exited                                             |
+ * | exited   | gone after it had been ready                 | nothing                                            |
+ * | failed   | gone, and never was ready                    | nothing                                            |
  */
-export type GenerationState = 'starting' | 'ready' | 'draining' | 'exited' | 'failed';
+export type GenerationState = 'starting' | 'ready' | 'yielding' | 'draining' | 'exited' | 'failed';
 
 const FOLLOWS: Record<GenerationState, readonly GenerationState[]> = {
   starting: ['ready', 'failed'],
-  ready: ['draining', 'exited'],
+  ready: ['yielding', 'draining', 'exited'],
+  yielding: ['draining', 'exited'],
   draining: ['exited'],
   exited: [],
   failed: [],
@@ -55,6 +57,7 @@ export function isFailedFirstStart(exit: ExitStatus, readyMs: number): boolean {
  * |------------------|------------------------------------------------|---------------|
  * | starting         | done; a failed start where another one serves  | failed start  |
  * | ready            | done                                           | crash         |
+ * | yielding         | over: another one has its place                | over          |
  * | draining, failed | over: it was told to                           | over          |
  */
 export function meaningOfExit(

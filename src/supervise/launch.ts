@@ -99,7 +99,8 @@ export class Launcher {
     this.#preparations.begin({
       setStage: () => this.#setStage(),
       standBy: () => this.#standBy(current, next),
-      standbyMs: this.#options.standbyMs,
+      // Before that, three processes would share the processors with the clients.
+      standbyMs: this.#options.standbyMs && this.#options.standbyMs + this.#options.slowStartMs,
     });
   }
 

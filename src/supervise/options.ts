@@ -30,6 +30,8 @@ export interface SuperviseOptions {
   ready: ReadyOptions;
   readyTimeoutMs: number;
   strategy: 'overlap' | 'stop-first';
+  /** How long the old one goes on serving beside the new one before it is told to end; 0: not at all. */
+  slowStartMs: number;
   stopSignal: NodeJS.Signals;
   drainMs: number;
   maxDraining: number;
@@ -64,6 +66,7 @@ export const DEFAULTS = {
   standbyMs: 3_000,
   readyTimeoutMs: 30_000,
   strategy: 'overlap',
+  slowStartMs: 0,
   stopSignal: 'SIGTERM',
   drainMs: 30_000,
   maxDraining: 5,

@@ -15,7 +15,7 @@ import type { EventFacts, RestartOutcome, SuperviseEvent } from './events.ts';
 import { describeExit, exitCode, exitCodeOfFailure } from './exit-code.ts';
 import { successorIn } from './family.ts';
 import { FirstLook } from './first-look.ts';
-import { type ExitStatus, isFailedFirstStart, meaningOfExit } from './generation.ts';
+import { type ExitStatus, type GenerationState, isFailedFirstStart, meaningOfExit } from './generation.ts';
 import { type HeldListener, Holder } from './holder.ts';
 import { Launcher } from './launch.ts';
 import { leftInTheWay, overlapped, stale, surplus } from './let-go.ts';
@@ -26,6 +26,7 @@ import { type Home, removePrivateDirectory } from './private-directory.ts';
 import { Reaper } from './reaper.ts';
 import { Requests } from './requests.ts';
 import { Running } from './running.ts';
+import { SlowStart } from './slow-start.ts';
 import { StateFile } from './state-file.ts';
 import { watchUnusedPorts } from './unused-port.ts';
 
@@ -58,7 +59,9 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   #next: Running | undefined;
   /** Of the one that is starting, where nobody serves. */
   #look: FirstLook | undefined;
-  readonly #draining = new Set<Running>();
+  /** Of those that are on their way out, at most one yields. */
+  readonly #leaving = new Set<Running>();
+  #slowStart: SlowStart | undefined;
   readonly #requests = new Requests();
   /** The live server of {@link take}, which is not ours to end before another has taken its place. */
   #borrowed: Running | undefined;
@@ -97,7 +100,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       emit,
       hasServed: ({ generations }, { number }) =>
         [...generations].some(other => other !== number && other <= this.#lastReady),
-      yieldTo: (running, listeners) => this.#yieldTo(running, listeners),
+      makeWayFor: (running, listeners) => this.#makeWayFor(running, listeners),
     });
     this.#launcher = new Launcher(options, home, {
       holder: this.holder,
@@ -119,7 +122,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** Every generation that is not gone, oldest first. */
   get generations(): Running[] {
-    return [...this.#draining, this.#current, this.#next]
+    return [...this.#leaving, this.#current, this.#next]
       .filter(running => running !== undefined)
       .sort((a, b) => a.number - b.number);
   }
@@ -262,6 +265,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#stopping = true;
     clearTimeout(this.#retry);
     this.#launcher.cancelPreparations();
+    this.#slowStart?.end();
     if (!this.isUntaken) this.holder.unwatch();
   }
 
@@ -295,12 +299,14 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     if (this.#next || !this.#prepared) return;
     clearTimeout(this.#retry);
     this.#retry = undefined;
+    // Whoever is asked to go next has seen enough of the one before it.
+    if (this.#current) this.#slowStart?.end();
     const running = this.#newRunning(++this.#number);
     this.#next = running;
     if (this.options.strategy === 'stop-first' && this.#current) await this.#drain(this.#current);
     if (this.#stopping) return;
     this.#emit({ type: 'state', generation: running.number, state: 'starting' });
-    this.#look = this.#current ? undefined : new FirstLook(this.holder.listeners);
+    this.#look = this.#current || this.#slowStart ? undefined : new FirstLook(this.holder.listeners);
     try {
       await this.#launcher.launch(running, this.#expected, {
         onSpawned: pid => setTimeout(() => this.#writeAhead(running, pid), WRITE_AHEAD_MS).unref(),
@@ -348,7 +354,8 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#emit({ type: 'state', generation: running.number, state: 'ready', pid: running.pid });
     this.#release(surplus(this.holder.listeners, running.number));
     this.#releaseUnseen(overlapped(this.holder.listeners, running.number));
-    if (old) void this.#drain(old);
+    if (old) void this.#replace(old);
+    else this.#slowStart?.begin();
     this.#answer({
       ok: true,
       generation: running.number,
@@ -456,6 +463,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     // As if it had never been ready: there is nothing yet that a restart could bring back.
     if (running === this.#first && isFailedFirstStart(exit, Date.now() - running.since)) this.#lastReady = 0;
     this.#leave(running);
+    this.#slowStart?.pause();
     if (this.#stopping || this.#next) return;
     const reason = `generation ${running.number} ${describeExit(running.exit)}`;
     this.#startAgain({ code: exitCode(running.exit), reason });
@@ -483,18 +491,10 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
 
   /** The main process ended by itself: ends what it left behind. */
   #leave(running: Running, reason?: string): void {
-    running.become(running.state === 'starting' ? 'failed' : 'exited');
     if (this.#current === running) this.#current = undefined;
     if (this.#next === running) this.#next = undefined;
-    this.#emit({
-      type: 'state',
-      generation: running.number,
-      state: running.state,
-      pid: running.pid,
-      exit: running.exit,
-      reason,
-    });
-    this.#draining.add(running);
+    this.#leaving.add(running);
+    this.#become(running, running.state === 'starting' ? 'failed' : 'exited', reason);
     void this.#end(running, this.options.drainMs);
   }
 
@@ -524,18 +524,43 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
     this.#retry = setTimeout(() => void this.#begin(), delayMs);
   }
 
-  /** The old generation's end after the new one is ready. Resolves when it is gone. */
+  /** The old generation's end after the new one is ready. */
+  async #replace(old: Running): Promise<void> {
+    if (this.options.slowStartMs > 0) await this.#yield(old);
+    await this.#drain(old);
+  }
+
+  /** Resolves when it is to be told to end, or has ended. */
+  async #yield(old: Running): Promise<void> {
+    const slowStart = new SlowStart(this.options.slowStartMs);
+    this.#slowStart = slowStart;
+    this.#leaving.add(old);
+    this.#become(old, 'yielding');
+    await Promise.race([slowStart.over, old.gone]);
+    slowStart.end();
+    if (this.#slowStart === slowStart) this.#slowStart = undefined;
+  }
+
+  /** Signals it, and waits until it is gone. */
   async #drain(running: Running): Promise<void> {
-    if (running.state !== 'ready') return running.gone;
-    running.become('draining');
+    if (running.state !== 'ready' && running.state !== 'yielding') return running.gone;
+    if (running.isGone) {
+      this.#leaving.delete(running);
+      this.#become(running, 'exited');
+      return;
+    }
     if (this.#current === running) this.#current = undefined;
-    this.#draining.add(running);
-    this.#emit({ type: 'state', generation: running.number, state: 'draining', pid: running.pid });
+    this.#leaving.add(running);
+    this.#become(running, 'draining');
     this.#cutOldest();
     await this.#end(running, this.options.drainMs);
-    running.become('exited');
+    this.#become(running, 'exited');
+  }
+
+  #become(running: Running, state: GenerationState, reason?: string): void {
+    running.become(state);
     const { number: generation, pid, exit } = running;
-    this.#emit({ type: 'state', generation, state: 'exited', pid, exit });
+    this.#emit({ type: 'state', generation, state, pid, exit, reason });
   }
 
   /** Signals, waits, kills; resolves when no process of it is left. */
@@ -546,14 +571,14 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
       hurry: this.#hurry.signal,
       listeners: () => this.#listenersOf(running),
     });
-    this.#draining.delete(running);
+    this.#leaving.delete(running);
     if (cut > 0) this.#emit({ type: 'cut', generation: running.number, processes: cut });
     this.#releaseStale();
   }
 
   /** Too many old ones drain at once: the oldest has had the longest time. */
   #cutOldest(): void {
-    const draining = [...this.#draining].filter(running => running.state === 'draining');
+    const draining = [...this.#leaving].filter(running => running.state === 'draining');
     for (const running of draining.slice(0, Math.max(0, draining.length - this.options.maxDraining))) {
       const cut = running.signalAll('SIGKILL');
       this.#emit({ type: 'cut', generation: running.number, processes: cut });
@@ -619,7 +644,7 @@ export class Supervisor extends EventEmitter<{ event: [SuperviseEvent]; end: [En
   }
 
   /** A starting generation wants an address that held listeners of another shape block: the old one must go first. */
-  async #yieldTo(running: Running, listeners: HeldListener[]): Promise<void> {
+  async #makeWayFor(running: Running, listeners: HeldListener[]): Promise<void> {
     const shown = listeners.map(listener => formatAddress(listener.address)).join(', ');
     this.#emit({
       type: 'notice',

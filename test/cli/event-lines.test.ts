@@ -63,6 +63,16 @@ describe('EventLines', () => {
       { weight: 'bad', text: 'generation 1 was ended by SIGSEGV' },
     ],
     [
+      'a crash beside the one before it',
+      [
+        { type: 'state', generation: 1, state: 'ready', pid: 8 },
+        { type: 'state', generation: 2, state: 'ready', pid: 9 },
+        { type: 'state', generation: 1, state: 'yielding', pid: 8 },
+        { type: 'state', generation: 2, state: 'exited', pid: 9, exit: { code: null, signal: 'SIGSEGV' } },
+      ],
+      { weight: 'bad', text: 'generation 2 was ended by SIGSEGV; generation 1 goes on' },
+    ],
+    [
       'an end by itself',
       [
         { type: 'state', generation: 1, state: 'ready', pid: 9 },

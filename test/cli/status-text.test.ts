@@ -13,6 +13,7 @@ const STATUS: Status = {
   way: { intercept: true, hook: false, passed: false, text: 'bind(2) and listen(2) are intercepted' },
   strategy: 'overlap',
   drainMs: 30_000,
+  slowStartMs: 0,
   stopping: false,
   generations: [
     { generation: 1, state: 'draining', pid: 101, startedAt: 0, ageMs: 3_600_000, since: 3_588_000, connections: 1 },
@@ -44,6 +45,29 @@ describe('statusLines', () => {
     ]);
   });
 });
+
+describe('a slow start', () => {
+  const [old, ready] = STATUS.generations;
+  const yielding = { ...(old ?? fail()), state: 'yielding' as const, ageMs: 3_590_000 };
+  const slow = { ...STATUS, slowStartMs: 5_000 };
+
+  it('says how long the old one serves on', () => {
+    const both = { ...slow, generations: [yielding, { ...(ready ?? fail()), ageMs: 3_000 }] };
+    const lines = statusLines(both);
+    expect(lines[0]).toBe('shop: ready (generation 2), yielding (generation 1)');
+    expect(lines).toContain('    1  yielding  pid 101  59 min 50 s  1 connection    serves for another 3.0 s');
+  });
+
+  it('says that it does so as long as there is no other', () => {
+    const lines = statusLines({ ...slow, generations: [yielding] });
+    expect(lines[0]).toBe('shop: yielding (generation 1)');
+    expect(lines).toContain('    1  yielding  pid 101  59 min 50 s  1 connection  serves until another is ready');
+  });
+});
+
+function fail(): never {
+  throw new Error('no such generation');
+}
 
 describe('listTable', () => {
   it('shows a line a supervisor, and nothing for none', () => {

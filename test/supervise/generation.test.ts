@@ -7,21 +7,24 @@ import {
   meaningOfExit,
 } from '../../src/supervise/generation.ts';
 
-const STATES: GenerationState[] = ['starting', 'ready', 'draining', 'exited', 'failed'];
+const STATES: GenerationState[] = ['starting', 'ready', 'yielding', 'draining', 'exited', 'failed'];
 
 test('a generation moves only forward, and nothing follows its end', () => {
   const allowed = STATES.flatMap(from => STATES.filter(to => mayBecome(from, to)).map(to => `${from} → ${to}`));
   expect(allowed).toEqual([
     'starting → ready',
     'starting → failed',
+    'ready → yielding',
     'ready → draining',
     'ready → exited',
+    'yielding → draining',
+    'yielding → exited',
     'draining → exited',
   ]);
 });
 
 test('a generation that exited or failed is not alive', () => {
-  expect(STATES.filter(isAlive)).toEqual(['starting', 'ready', 'draining']);
+  expect(STATES.filter(isAlive)).toEqual(['starting', 'ready', 'yielding', 'draining']);
 });
 
 describe('the end of a main process', () => {
@@ -33,6 +36,8 @@ describe('the end of a main process', () => {
     ['ready', { code: 0, signal: null }, true, 'done'],
     ['ready', { code: 3, signal: null }, true, 'crash'],
     ['ready', { code: null, signal: 'SIGKILL' }, true, 'crash'],
+    ['yielding', { code: 0, signal: null }, true, 'over'],
+    ['yielding', { code: null, signal: 'SIGKILL' }, false, 'over'],
     ['draining', { code: 0, signal: null }, true, 'over'],
     ['draining', { code: null, signal: 'SIGTERM' }, true, 'over'],
     ['failed', { code: 1, signal: null }, false, 'over'],

@@ -90,6 +90,11 @@ export function addSuperviseOptions(command: Command): Command {
       'overlap (default), or stop-first for servers that cannot run twice',
       oneOf('--strategy', STRATEGIES),
     )
+    .option(
+      '--slow-start <time>',
+      'how long the old one goes on serving while the new one gets warm (default: 0)',
+      durationOf('--slow-start'),
+    )
     .option('--stop-signal <signal>', 'what ends it (default: SIGTERM)', given => parseSignal('--stop-signal', given))
     .option('--drain <time>', 'how long the old one may take to finish (default: 30s)', durationOf('--drain'))
     .option('--max-draining <n>', 'how many old ones may drain at once (default: 5)', wholeNumber('--max-draining'))

@@ -2,7 +2,7 @@ import type { GenerationEvent } from '../proof.ts';
 
 /** A stretch in which a generation stayed in one state. */
 export interface Stretch {
-  state: 'starting' | 'ready' | 'draining' | 'failed';
+  state: 'starting' | 'ready' | 'yielding' | 'draining' | 'failed';
   from: number;
   to: number;
 }

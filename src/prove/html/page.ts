@@ -81,6 +81,7 @@ function legend({ events, load }: Proof): string {
       ? ([
           ['starting', 'starting'],
           ['ready', 'ready'],
+          ...(events.some(({ state }) => state === 'yielding') ? [['yielding', 'yielding']] : []),
           ['draining', 'draining'],
         ] as [string, string][])
       : []),

@@ -2,11 +2,11 @@
 export const STYLE = `
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --line: #e2e5ea; --grid: #eceff3; --text: #1b2330; --soft: #5d6878;
-  --starting: #d9a21b; --ready: #2f9e6e; --draining: #8d9bb0; --failed: #bf2a22; --restart: #3d6fd126;
+  --starting: #d9a21b; --ready: #2f9e6e; --yielding: #8cbf6a; --draining: #8d9bb0; --failed: #bf2a22; --restart: #3d6fd126;
   --latency: #2f66c8; --p99: #2f66c833; --max: #2f66c880; --good: #1d7f55; --good-back: #e1f4ea; --bad-back: #fde8e6; }
 @media (prefers-color-scheme: dark) { :root {
   --page: #10141a; --card: #181e27; --line: #2b3340; --grid: #232a35; --text: #e6eaf0; --soft: #97a3b4;
-  --starting: #e3b341; --ready: #3fb27f; --draining: #64748b; --failed: #ff6b60; --restart: #6c9bff24;
+  --starting: #e3b341; --ready: #3fb27f; --yielding: #6f9e58; --draining: #64748b; --failed: #ff6b60; --restart: #6c9bff24;
   --latency: #78a6ff; --p99: #78a6ff3d; --max: #78a6ff90; --good: #5fd39d; --good-back: #14352a; --bad-back: #42201f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
@@ -41,6 +41,7 @@ svg text.inside { fill: #ffffff; font-size: 11px; font-weight: 600; }
 .band { fill: var(--restart); }
 .starting { fill: var(--starting); background: var(--starting); }
 .ready { fill: var(--ready); background: var(--ready); }
+.yielding { fill: var(--yielding); background: var(--yielding); }
 .draining { fill: var(--draining); background: var(--draining); }
 .failed { fill: var(--failed); background: var(--failed); }
 .lost-mark { stroke: var(--failed); stroke-width: 2; }

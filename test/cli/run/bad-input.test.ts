@@ -82,6 +82,12 @@ const CASES: Case[] = [
     code: 2,
     says: /nothing together with --strategy stop-first, in which nobody serves meanwhile/,
   },
+  {
+    what: 'a slow start of one that has nobody beside it',
+    args: () => ['--slow-start', '5s', '--strategy', 'stop-first'],
+    code: 2,
+    says: /Invalid --slow-start: "5\.0 s", expected nothing together with --strategy stop-first, in which the old one/,
+  },
   { what: 'a probe that is none', args: () => ['--ready-http', 'health'], code: 2, says: /a path such as \/health/ },
 ];
 
