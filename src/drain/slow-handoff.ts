@@ -18,7 +18,6 @@ export class SlowHandoff {
   /** Who was offered once, and is not again: nobody took it. */
   readonly #asked = new WeakSet<Socket>();
   readonly #offered = new Set<Promise<void>>();
-  readonly #course: Promise<void>;
   /** How many are to go, and have not yet; with its fraction. */
   #due = 0;
   #stopped = false;
@@ -33,13 +32,12 @@ export class SlowHandoff {
     this.#servers = servers;
     this.#handOff = handOff;
     this.#endsAt = performance.now() + ms;
-    this.#course = this.#run();
+    void this.#run();
   }
 
   /** Offers no more. Resolves when it is known of each who has it. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#course;
     await Promise.all(this.#offered);
   }
 
@@ -47,6 +45,7 @@ export class SlowHandoff {
     while (!this.#stopped) {
       // In the check phase: what has arrived is parsed, and nothing is read before it is offered.
       await nextIteration();
+      if (this.#stopped) return;
       this.#step();
       await pause(STEP_MS, undefined, { ref: false });
     }
@@ -71,6 +70,10 @@ export class SlowHandoff {
 
   async #offer(server: Server, socket: Socket): Promise<void> {
     this.#asked.add(socket);
-    if (await this.#handOff(socket, { server, protocol: 'http1' })) socket.destroy();
+    try {
+      if (await this.#handOff(socket, { server, protocol: 'http1' })) socket.destroy();
+    } catch {
+      // As if nobody had taken it.
+    }
   }
 }

@@ -102,6 +102,16 @@ test('who is not taken is served on, and asked no second time', async () => {
   expect(offers.map(({ port }) => port)).toEqual([refused, later, third].map(client => client?.socket.localPort));
 });
 
+test('to fail to hand off is to be served on', async () => {
+  const [client] = await idleClients(1);
+  const { handOff, offered } = handingOff(0, () => {
+    throw new Error('on purpose');
+  });
+  await offered(1);
+  await handOff.stop();
+  expect(await client?.request('/')).toBe('ok');
+});
+
 test('its end waits until it is known who has what was offered', async () => {
   const [client] = await idleClients(1);
   let answer: (taken: boolean) => void = () => undefined;

@@ -10,7 +10,14 @@ import { generationAt, LISTENS_PY, runListens } from './listens.ts';
 import { serverFolder } from './servers.ts';
 
 const NOBODY_LOST = { refused: 0, reset: 0, eof: 0, timeout: 0, other: 0, details: [] };
-const HTTP_PROGRAM = fileURLToPath(new URL('../fixtures/programs/http.cjs', import.meta.url));
+const programPath = (name: string) => fileURLToPath(new URL(`../fixtures/programs/${name}`, import.meta.url));
+const PROGRAMS = [
+  ['a Node program', [programPath('http.cjs'), 'close', 'here']],
+  ['a cluster', [programPath('http.cjs'), 'close', 'cluster']],
+  ['a cluster whose workers accept', [programPath('http.cjs'), 'close', 'cluster-none']],
+  ['a worker thread', [programPath('http.cjs'), 'close', 'thread']],
+  ['serve()', [programPath('serving.mjs'), 'http']],
+] as const;
 const CLIENTS = 12;
 
 const python = needs('linux', 'python3');
@@ -36,11 +43,11 @@ async function answeredByAll(run: Supervised, port: number, generations: number[
   }
 }
 
-for (const where of ['here', 'cluster', 'cluster-none', 'thread']) {
-  test(`connections of a Node program (${where}) move bit by bit, before it is told to end`, async () => {
+for (const [what, program] of PROGRAMS) {
+  test(`connections of ${what} move bit by bit, before it is told to end`, async () => {
     const port = await freePort();
     const options = { args: ['--slow-start', '2s'], env: { PORT: String(port) } };
-    await using run = new Supervised(['node', HTTP_PROGRAM, 'close', where], options);
+    await using run = new Supervised(['node', ...program], options);
     await run.started();
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => KeepAlive.open(port)));
     const askAll = () => Promise.all(clients.map(client => client.request('/')));
