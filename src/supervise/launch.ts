@@ -96,11 +96,12 @@ export class Launcher {
    * @param next number of the generation that will be next
    */
   prepareLater(current: Running, next: number): void {
+    const { standbyMs, slowStartMs } = this.#options;
     this.#preparations.begin({
       setStage: () => this.#setStage(),
       standBy: () => this.#standBy(current, next),
       // Before that, three processes would share the processors with the clients.
-      standbyMs: this.#options.standbyMs && this.#options.standbyMs + this.#options.slowStartMs,
+      standbyMs: standbyMs === undefined ? undefined : standbyMs + slowStartMs,
     });
   }
 

@@ -124,8 +124,13 @@ test('its end waits until it is known who has what was offered', async () => {
   const end = handOff.stop().then(() => {
     ended = true;
   });
-  await idleClients(1);
-  await delay(100); // two steps, in which it must neither end nor offer
+  // Two steps of another one, in which it must neither end nor offer.
+  const other = handingOff(0, () => false);
+  for (const offers of [1, 2]) {
+    await idleClients(1);
+    await other.offered(offers);
+  }
+  await other.handOff.stop();
   expect(ended).toBe(false);
   answer(true);
   await end;
